@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import subprocess
 import time
+from pathlib import Path
 from typing import TYPE_CHECKING
 
+import msgspec
 import pytest
 
 from at_once import at_once
 from e2e.catalogs import catalog, visit
-from e2e.engine_process import LOOPBACK, EngineProcess, request
+from e2e.engine_process import ARKE, LOOPBACK, EngineProcess, request
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -117,6 +120,39 @@ def test_wrong_use_is_named(engine: EngineProcess) -> None:
     assert (wrong.returncode, "unknown scope 'everything'" in wrong.stderr) == (2, True)
     wrong = engine.arke("token", "create", "--scope", "read", "--expires", "soon")
     assert (wrong.returncode, "'soon' is not a lifetime" in wrong.stderr) == (2, True)
+
+
+def test_a_secret_that_nobody_sees_is_of_no_use(engine: EngineProcess) -> None:
+    def made() -> dict[str, int | None]:
+        listed = engine.arke("token", "list", "--json").stdout.splitlines()
+        return {token["id"]: token["revoked"] for token in map(msgspec.json.decode, listed)}
+
+    before = made()
+    create = [ARKE, "token", "create", "--scope", "read", "--data", str(engine.data)]
+    for more in ((), ("--json",)):
+        closed = subprocess.run(
+            ["sh", "-c", 'exec "$@" >&-', "sh", *create, *more],
+            stderr=subprocess.PIPE,
+            env=engine.environ,
+            text=True,
+            check=False,
+        )
+        said = "arke: the output is closed: nobody would see the secret, so no token was made\n"
+        assert (closed.returncode, closed.stderr, made()) == (2, said, before)
+        with Path("/dev/full").open("wb") as full:
+            lost = subprocess.run(
+                [*create, *more],
+                stdout=full,
+                stderr=subprocess.PIPE,
+                env=engine.environ,
+                text=True,
+                check=False,
+            )
+        assert (lost.returncode, lost.stderr.count("\n")) == (1, 1), lost.stderr
+        assert lost.stderr.startswith("arke: no space left on device")
+        (revoked,) = (at for token, at in made().items() if token not in before)
+        assert revoked is not None
+        before = made()
 
 
 def test_commands_reach_a_remote_engine_by_url_and_token(engine: EngineProcess) -> None:

@@ -187,7 +187,11 @@ async def _http_problem(_: Request, problem: Exception) -> Response:
     status = problem.status_code if isinstance(problem, HTTPException) else 500
     code = {404: "not_found", 405: "method_not_allowed"}.get(status, "error")
     headers = dict(problem.headers or {}) if isinstance(problem, HTTPException) else {}
-    return _refusal(Problem(code, f"no route answers this: see {DOCS}"), status, headers)
+    said = "no route answers this"
+    if "Allow" in headers:
+        headers["Allow"] = ", ".join(sorted(headers["Allow"].split(", ")))
+        said = f"it takes {headers['Allow']}"
+    return _refusal(Problem(code, f"{said}: see {DOCS}"), status, headers)
 
 
 async def _defect(_: Request, __: Exception) -> Response:

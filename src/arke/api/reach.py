@@ -5,6 +5,7 @@ from __future__ import annotations
 import http.client
 import ipaddress
 import socket
+import threading
 import time
 from contextlib import contextmanager, nullcontext
 from typing import TYPE_CHECKING
@@ -27,14 +28,21 @@ if TYPE_CHECKING:
 
 
 def connect(
-    data: Path, url: str | None, token: str | None, settings: Settings, *, insecure: bool = False
+    data: Path,
+    url: str | None,
+    token: str | None,
+    settings: Settings,
+    *,
+    insecure: bool = False,
+    waits: Callable[[str], None] | None = None,
 ) -> Client:
     """To the engine at `url` where given, else the running one of `data`, else one that is opened on its store.
-    `insecure`: the url may be http:// to another machine. Raises InvalidInput, DataExposed.
+    `insecure`: the url may be http:// to another machine. `waits` is told, from a thread beside, of an engine that
+    takes its time. Raises InvalidInput, DataExposed.
     """
     if url is not None:
-        return Client(_remote(url, token, insecure=insecure))
-    running = over_socket(engine_socket(data))
+        return Client(_remote(url, token, insecure=insecure, waits=waits))
+    running = over_socket(engine_socket(data), waits=waits)
     if engine_runs(data):
         check_private(data)
         return Client(running)
@@ -62,14 +70,25 @@ def engine_socket(data: Path) -> Path:
 
 
 TIMEOUT_S = 300.0
+PATIENCE_S = 10.0
+"""How long an answer takes before whoever waits is told that it is waited for."""
 
 
-def over_socket(path: Path, timeout_s: float = TIMEOUT_S) -> HttpSession:
+def over_socket(
+    path: Path, timeout_s: float = TIMEOUT_S, waits: Callable[[str], None] | None = None
+) -> HttpSession:
     """The running engine that listens there."""
-    return HttpSession(lambda: UnixConnection(path, timeout_s), None, str(path))
+    return HttpSession(lambda: UnixConnection(path, timeout_s), None, str(path), waits)
 
 
-def _remote(url: str, token: str | None, *, insecure: bool, timeout_s: float = TIMEOUT_S) -> HttpSession:
+def _remote(
+    url: str,
+    token: str | None,
+    *,
+    insecure: bool,
+    timeout_s: float = TIMEOUT_S,
+    waits: Callable[[str], None] | None = None,
+) -> HttpSession:
     """No address is followed that an answer names, and no proxy of the environment asked."""
     host, port, secure = _address(url)
     if secure:
@@ -77,14 +96,17 @@ def _remote(url: str, token: str | None, *, insecure: bool, timeout_s: float = T
 
         context = ssl.create_default_context()
         return HttpSession(
-            lambda: http.client.HTTPSConnection(host, port, timeout=timeout_s, context=context), token, url
+            lambda: http.client.HTTPSConnection(host, port, timeout=timeout_s, context=context),
+            token,
+            url,
+            waits,
         )
     if not (insecure or _is_here(host)):
         raise InvalidInput(
             "--url http:// to another machine sends the token, and what is asked about people, in clear: write "
             "https:// (the admin API behind a TLS proxy), or --insecure where everybody on the way is trusted"
         )
-    return HttpSession(lambda: http.client.HTTPConnection(host, port, timeout=timeout_s), token, url)
+    return HttpSession(lambda: http.client.HTTPConnection(host, port, timeout=timeout_s), token, url, waits)
 
 
 def _address(url: str) -> tuple[str, int | None, bool]:
@@ -126,11 +148,16 @@ class HttpSession(Session):
     """Each request has a connection of its own. `where` names the engine in messages."""
 
     def __init__(
-        self, connect: Callable[[], http.client.HTTPConnection], token: str | None, where: str
+        self,
+        connect: Callable[[], http.client.HTTPConnection],
+        token: str | None,
+        where: str,
+        waits: Callable[[str], None] | None,
     ) -> None:
         self._connect = connect
         self._token = token
         self._where = where
+        self._waits = waits
 
     def session(self, *, delivering: bool = False) -> AbstractContextManager[Session]:  # noqa: ARG002
         """There is nothing to open: the engine runs, and delivers."""
@@ -145,7 +172,9 @@ class HttpSession(Session):
         headers = {"Authorization": f"Bearer {self._token}"} if self._token else {}
         try:
             connection.request(call.route.method, call.target, call.body, headers)
-            yield connection.getresponse()
+            with self._waiting():
+                reply = connection.getresponse()
+            yield reply
         except msgspec.MsgspecError:
             raise EngineUnreachable(
                 f"{self._where}: what answers there is no engine of this version"
@@ -158,3 +187,18 @@ class HttpSession(Session):
             ) from error
         finally:
             connection.close()
+
+    @contextmanager
+    def _waiting(self) -> Iterator[None]:
+        """Whoever waits is told, once it takes long."""
+        if self._waits is None:
+            yield
+            return
+        said = f"{self._where}: no answer for {PATIENCE_S:.0f} s; it is waited for, {TIMEOUT_S:.0f} s at most"
+        patience = threading.Timer(PATIENCE_S, self._waits, (said,))
+        patience.daemon = True
+        patience.start()
+        try:
+            yield
+        finally:
+            patience.cancel()

@@ -6,6 +6,7 @@ import errno
 import io
 import os
 import sys
+from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
@@ -73,14 +74,19 @@ def main() -> None:
 
         configure_logging(logging.WARNING)
     try:
-        app()
+        try:
+            app()
+        finally:
+            sys.stdout.flush()
     except ArkeError as error:
         _complain(error)
         sys.exit(error.exit_code)
     except BrokenPipeError:
+        _drop_output()
         sys.stderr.close()
         sys.exit(1)
     except OSError as error:
+        _drop_output()
         if error.filename is None and error.errno in _USED_UP:
             sys.stderr.write(
                 f"arke: {str(error.strerror).lower()}: `arke doctor` says what this machine has\n"
@@ -112,6 +118,14 @@ def _ready_streams() -> None:
             setattr(sys, name, stream)
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(encoding="utf-8" if "--json" in sys.argv else None, errors="backslashreplace")
+
+
+def _drop_output() -> None:
+    """What could not be written is not tried again as the process ends: that would have its own exit code."""
+    with suppress(OSError, ValueError):  # a test's output has no number
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, sys.stdout.fileno())
+        os.close(nowhere)
 
 
 def _logs() -> bool:

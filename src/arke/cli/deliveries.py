@@ -126,7 +126,7 @@ def _line(facts: RunFacts) -> str:
         span = f"{_moment(facts.at)}, running, {facts.share:.0%}"
     else:
         span = f"{_moment(facts.at)} to {_moment(facts.finished_at)}"
-    how = ", ".join(word for word in (facts.trigger, facts.mode) if word)
+    how = ", ".join(dict.fromkeys(word for word in (facts.trigger, facts.mode) if word))
     return (
         f"batch {facts.number} ({how}) {span}: "
         f"{many(facts.users, 'user')} = {facts.acknowledged:,} acknowledged + {facts.owed:,} owed, in "

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -123,7 +124,12 @@ def client(
         raise InvalidInput(
             "the token has characters that no token has: see that no line end or space came along"
         )
-    return connect(data, url, token, find_settings(config), insecure=insecure)
+    waits = _say if sys.stderr.isatty() else None
+    return connect(data, url, token, find_settings(config), insecure=insecure, waits=waits)
+
+
+def _say(text: str) -> None:
+    sys.stderr.write(f"arke: {text}\n")
 
 
 def catalog_text(path: Path) -> str:

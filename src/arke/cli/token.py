@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from datetime import UTC, datetime
 from typing import Annotated
@@ -33,11 +34,19 @@ def create(
     """Make a token. Its secret is printed once and stored nowhere."""
     import msgspec
 
-    made = client(data, url, token, config, insecure=insecure).create_token(scope, name, expires)
-    if json:
-        sys.stdout.write(msgspec.json.encode(made).decode() + "\n")
-    else:
-        sys.stdout.write(f"{made.secret}\n")
+    from arke.errors import InvalidInput
+
+    if getattr(sys.stdout, "name", None) == os.devnull:  # put there for an output that was closed
+        raise InvalidInput("the output is closed: nobody would see the secret, so no token was made")
+    engine = client(data, url, token, config, insecure=insecure)
+    made = engine.create_token(scope, name, expires)
+    try:
+        sys.stdout.write((msgspec.json.encode(made).decode() if json else made.secret) + "\n")
+        sys.stdout.flush()
+    except OSError:
+        engine.revoke_token(made.id)  # nobody has its secret
+        raise
+    if not json:
         sys.stderr.write(f"token {made.id} with scope {', '.join(made.scopes)}; this is its only showing\n")
 
 

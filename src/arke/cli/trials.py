@@ -32,7 +32,7 @@ def demo(
         ),
     ] = None,
     visitors: Annotated[int, Option(parser=whole(1, 100_000), help="How many visitors come.")] = 1_500,
-    seed: Annotated[int, Option(help="Other visitors for another number.")] = 1,
+    seed: Annotated[int, Option(parser=whole(0), help="Other visitors for another number.")] = 1,
     keep: Annotated[
         Path | None,
         Option(
@@ -79,6 +79,7 @@ class _Lines:
     def __init__(self, out: Path | None) -> None:
         self._out = out
         self._file: BinaryIO | None = None
+        self._error: OSError | None = None
 
     def begin(self, read: Collection[Path]) -> None:
         """Open the file, which is none of those that are read. Raises InvalidInput."""
@@ -93,15 +94,30 @@ class _Lines:
             raise InvalidInput(f"{self._out}: cannot be written: {error.strerror}") from None
 
     def append(self, sent: Sent) -> None:
+        """A line that cannot be written ends the output. `close` says so: the lane that sends would take it for a
+        message that failed.
+        """
         import msgspec
 
-        (self._file or sys.stdout.buffer).write(msgspec.json.encode(sent) + b"\n")
+        if self._error is not None:
+            return
+        try:
+            (self._file or sys.stdout.buffer).write(msgspec.json.encode(sent) + b"\n")
+        except OSError as error:
+            self._error = error
 
     def close(self) -> None:
-        if self._file is not None:
-            self._file.close()
-        elif self._out is None:
-            sys.stdout.buffer.flush()
+        """Raises OSError where not all could be written."""
+        try:
+            if self._file is not None:
+                self._file.close()
+            elif self._out is None:
+                sys.stdout.buffer.flush()
+        except OSError as error:
+            self._error = self._error or error
+        if self._error is not None:
+            self._error.filename = self._out
+            raise self._error
 
 
 def simulate(
@@ -113,7 +129,9 @@ def simulate(
     no_schedule: Annotated[
         bool, Option("--no-schedule", help="Do not run batches on their schedule.")
     ] = False,
-    seed: Annotated[int, Option("--seed", help="Of the randomness that makes new UUIDs.")] = 0,
+    seed: Annotated[
+        int, Option("--seed", parser=whole(0), help="Of the randomness that makes new UUIDs.")
+    ] = 0,
 ) -> None:
     """Run a script of events and write what would be sent. Same input, same output, to the byte."""
     from arke.catalog.load import load_catalog

@@ -16,6 +16,7 @@ from arke.doctor.secrets import certificates_of, secrets_of
 from arke.errors import ArkeError, SettingsError
 from arke.settings import Settings, find_settings
 from arke.shard_app import confined_to
+from arke.wording import many
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -91,9 +92,10 @@ def _destinations(data: Path) -> tuple[list[Destination], list[Finding]]:
         return [], [doubtful("catalog", "none is applied: nothing is evaluated or told", "arke apply FILE")]
     catalog = stored.from_json(body)
     on = sum(one.enabled for one in catalog.destinations)
+    segments, destinations = len(catalog.segments), len(catalog.destinations)
     return list(catalog.destinations), [
         fine(
             "catalog",
-            f"{len(catalog.segments):,} segments, {on} of {len(catalog.destinations)} destinations on",
+            f"{many(segments, 'segment')}, {on} of {many(destinations, 'destination')} on",
         )
     ]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import os
+import re
 import shlex
 import subprocess
 import sys
@@ -136,6 +137,17 @@ def test_an_option_that_takes_a_value_is_not_taken_without(name: str, parameter:
         COMMANDS[name].make_parser(context).parse_args([option])
     found, _, _ = COMMANDS[name].make_parser(context).parse_args([f"{option}=-x"])
     assert found[str(parameter.name)] in ("-x", ["-x"])
+
+
+@pytest.mark.parametrize(("name", "parameter"), PARAMETERS)
+def test_a_number_is_plain_digits(name: str, parameter: click.Parameter) -> None:
+    context = click.Context(COMMANDS[name])
+    given = inspect.signature(FUNCTIONS[name]).parameters[str(parameter.name)]
+    if not {"int", "float"} & set(re.findall(r"\w+", str(given.annotation).partition(",")[0])):
+        return
+    for slip in ("1_0", "+1", "-1", "\N{ARABIC-INDIC DIGIT THREE}", " 1", "1e3", "nan"):
+        with pytest.raises(click.BadParameter):
+            parameter.type_cast_value(context, (slip,) if parameter.multiple else slip)
 
 
 @pytest.mark.parametrize("option", ["--config", "--data"])

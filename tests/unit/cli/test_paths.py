@@ -106,3 +106,33 @@ def test_a_script_that_is_wrong_leaves_what_was_written_before(tmp_path: Path) -
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
     assert (done.returncode, "script:1" in done.stderr) == (2, True), done.stderr
     assert (tmp_path / "out").read_text() == "kept"
+
+
+SENT = """
+data_sources: [{id: 1}]
+segments: [{id: 2}]
+destinations: [{id: 3, url: "https://x.example", client_id: a, user_dpids: [1], segments: [{segment: 2}]}]
+"""
+LINE = f'{AT}, "event": {{"ids": [{{"dpid": 1, "id": "a"}}], "memberships": {{"2": 1}}}}}}\n'
+
+
+@pytest.mark.parametrize("unbuffered", ["", "1"])
+@pytest.mark.parametrize(("out", "named"), [((), ""), (("--out", "/dev/full"), "/dev/full: ")])
+def test_a_request_that_cannot_be_written_is_no_failure_of_its_destination(
+    out: tuple[str, ...], named: str, unbuffered: str, tmp_path: Path
+) -> None:
+    (tmp_path / "catalog.yaml").write_text(SENT)
+    (tmp_path / "script").write_text(LINE)
+    command = [sys.executable, "-m", "arke", "simulate", "script", "--catalog", "catalog.yaml", *out]
+    with Path("/dev/full").open("wb") as full:
+        done = subprocess.run(
+            command,
+            cwd=tmp_path,
+            stdout=full,
+            stderr=subprocess.PIPE,
+            env=os.environ | {"PYTHONUNBUFFERED": unbuffered},
+            text=True,
+            check=False,
+        )
+    assert (done.returncode, done.stderr.count("\n")) == (1, 1), done.stderr
+    assert done.stderr.lower().startswith(f"arke: {named}no space left on device")

@@ -58,3 +58,33 @@ def test_what_is_typed_is_utf_8(words: tuple[bytes, ...], tmp_path: Path) -> Non
     done = run("-m", "arke", *words, "--url", "http://127.0.0.1:1")
     assert (done.returncode, done.stdout) == (2, b"")
     assert done.stderr == b"arke: %s: this is not UTF-8\n" % words[-1].replace(b"\xff", b"\\udcff")
+
+
+@pytest.mark.parametrize("unbuffered", ["", "1"])
+@pytest.mark.parametrize(
+    "words", [("--version",), ("--help",), ("check", "catalog.yaml"), ("check", "--json", "bad")]
+)
+def test_an_output_that_is_full_is_work_that_failed(
+    words: tuple[str, ...], unbuffered: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("catalog.yaml").write_text("{}")
+    Path("bad").write_text("traits: 1")
+    done = run("-m", "arke", *words, closed=">/dev/full", PYTHONUNBUFFERED=unbuffered)
+    said = b"arke: no space left on device: `arke doctor` says what this machine has\n"
+    assert (done.returncode, done.stderr) == (1, said)
+
+
+@pytest.mark.parametrize("unbuffered", ["", "1"])
+def test_who_reads_no_further_is_told_nothing(unbuffered: str) -> None:
+    reads, writes = os.pipe()
+    os.close(reads)
+    with os.fdopen(writes, "wb") as pipe:
+        done = subprocess.run(
+            [sys.executable, "-m", "arke", "--help"],
+            stdout=pipe,
+            stderr=subprocess.PIPE,
+            env=os.environ | {"PYTHONUNBUFFERED": unbuffered},
+            check=False,
+        )
+    assert (done.returncode, done.stderr) == (1, b"")

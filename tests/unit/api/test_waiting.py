@@ -1,0 +1,50 @@
+"""Whoever waits long for an engine is told that he waits."""
+
+from __future__ import annotations
+
+import socket
+import threading
+from typing import TYPE_CHECKING
+
+import pytest
+
+from arke.api import reach
+from arke.api.client import Client
+from patience import PATIENCE_S
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+@pytest.fixture
+def listener(tmp_path: Path) -> socket.socket:
+    """An engine that takes requests and does not answer, as one that is stopped."""
+    server = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    server.bind(str(reach.engine_socket(tmp_path)))
+    server.listen()
+    return server
+
+
+def test_who_waits_is_told_and_goes_on_waiting(
+    listener: socket.socket, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(reach, "PATIENCE_S", 0.01)
+    told, said = threading.Event(), list[str]()
+
+    def hear(text: str) -> None:
+        said.append(text)
+        told.set()
+
+    def answer() -> None:
+        asker, _ = listener.accept()
+        with listener, asker:
+            asker.recv(1024)
+            assert told.wait(PATIENCE_S)
+            asker.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n[]")
+
+    engine = threading.Thread(target=answer)
+    engine.start()
+    socket_file = reach.engine_socket(tmp_path)
+    assert Client(reach.over_socket(socket_file, waits=hear)).list_tokens() == []
+    engine.join()
+    assert said == [f"{socket_file}: no answer for 0 s; it is waited for, 300 s at most"]
