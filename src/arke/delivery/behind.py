@@ -33,7 +33,7 @@ MOST_BUILT = 32
 """Devices behind real time that are built in one go: real time comes in between."""
 
 
-class Behind:
+class BehindRealTime:
     """Brings devices into a lane's window, and sends what becomes of them. `wake` has the lane look again."""
 
     def __init__(

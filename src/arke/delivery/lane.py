@@ -22,7 +22,7 @@ import asyncio
 from math import inf
 from typing import TYPE_CHECKING
 
-from arke.delivery.behind import Behind
+from arke.delivery.behind import BehindRealTime
 from arke.delivery.bookkeeper import RETRY_AFTER_S, Bookkeeper
 from arke.delivery.builder import Builder, Built
 from arke.delivery.open_device import BATCH, OpenDevice, Part
@@ -68,7 +68,7 @@ class Lane:
         destination = route.destination
         self._books = Bookkeeper(parts.recorder, destination.id, place.cursor)
         self.sender = Sender(destination, parts, self)
-        self.behind = Behind(
+        self.behind = BehindRealTime(
             destination,
             parts,
             place,
