@@ -84,7 +84,9 @@ def kafka_of(settings: Settings) -> KafkaOptions:
 
 async def found_cluster(settings: Settings) -> Founded:
     """See `arke.cluster.founding.found`."""
-    store = PostgresCluster(servers_of(settings))
+    # A migration takes as long as there are rows.
+    servers = {name: server.patient() for name, server in servers_of(settings).items()}
+    store = PostgresCluster(servers)
     topic = PreparedTopic(Topic(kafka_of(settings))) if settings.cluster.log == "kafka" else None
     try:
         return await found(store, topic, settings.cluster.shards)

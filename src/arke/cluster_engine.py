@@ -18,7 +18,7 @@ from arke.cluster_app import servers_of
 from arke.delivery.https.tls_files import file_problems
 from arke.delivery.secrets import resolve_secret
 from arke.domain.catalog import Tls
-from arke.errors import SettingsError
+from arke.errors import SecretUnresolved, SettingsError
 from arke.onboarding.shared_inbox import SharedInbox
 from arke.settings import host_and_port
 from arke.storage.committer import ThreadCommitter
@@ -149,7 +149,14 @@ def trust_of(cluster: Cluster) -> Trust:
             raise SettingsError(
                 f"cluster.peers: {cluster.peers} is open to others: set cluster.secret, or certificates"
             )
-    return Trust(resolve_secret(cluster.secret).encode() if cluster.secret else None, certificates)
+    return Trust(_secret_of(cluster), certificates)
+
+
+def _secret_of(cluster: Cluster) -> bytes | None:
+    try:
+        return resolve_secret(cluster.secret).encode() if cluster.secret else None
+    except SecretUnresolved as error:
+        raise SettingsError(f"cluster.secret: {error}") from None
 
 
 def _check_certificates(files: Certificates) -> None:

@@ -185,7 +185,9 @@ def _listener(cluster: Cluster) -> socket.socket:
     try:
         return socket.create_server((host, port), family=family)
     except OSError as error:
-        raise SettingsError(f"cluster.peers: cannot listen on {cluster.peers}: {error.strerror}") from None
+        # What Python adds to the reason names the address again.
+        why = (error.strerror or "no such address").partition(" (while ")[0]
+        raise SettingsError(f"cluster.peers: cannot listen on {cluster.peers}: {why}") from None
 
 
 def _address(cluster: Cluster, listener: socket.socket) -> str:
@@ -222,8 +224,10 @@ class _Here:
         self._health.directory_answered()
 
     async def say_if_heard(self) -> None:
-        with suppress(StoreUnavailable):
+        try:
             await self.say()
+        except StoreUnavailable as error:
+            self._health.directory_failed(error)
 
     async def leave(self) -> None:
         with suppress(StoreUnavailable):

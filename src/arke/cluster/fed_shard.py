@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar, cast
 import msgspec
 
 from arke.background import Background
-from arke.errors import Fenced, LogGap, ShardDown, ShardMoved, StoreUnavailable, Unavailable
+from arke.errors import ArkeError, Fenced, LogGap, ShardDown, ShardMoved, StoreUnavailable, Unavailable
 from arke.log import get_logger
 from arke.shard.feed import Answers, Feed
 from arke.shard.protocol import AskProfile, AskSeen, Drain, RunBatch, ShardStatus
@@ -66,6 +66,7 @@ class FedShard:
         self._closed = False
         self._gap = False
         self._held = False
+        self._is_proved = True
 
     def start(self) -> None:
         """Take what the log brings, from where the store has it."""
@@ -132,17 +133,22 @@ class FedShard:
         except Fenced:
             self.fenced()
             return
-        except Unavailable as error:
-            log.error("shard_not_renewed", shard=self.number, code=error.code)
-            return
         except Exception as error:  # noqa: BLE001 - whatever it is, the next proof may succeed
-            log.error("shard_not_renewed", shard=self.number, error=type(error).__name__)
+            self._not_proved(error)
             return
+        self._is_proved = True
         if not self._closed:
             self._stream.taken(self.shard.recorded)
         held, self._held = self._held, self.lease.holds
         if self._held and not held:
             self.shard.lanes.wake()
+
+    def _not_proved(self, error: Exception) -> None:
+        """Said once: a store that is away is away for all shards of the worker, every second."""
+        if self._is_proved:
+            code = error.code if isinstance(error, ArkeError) else type(error).__name__
+            log.error("shard_not_renewed", shard=self.number, code=code)
+        self._is_proved = False
 
     async def _watched(self) -> None:
         """A shard that broke is as lost as one that another owns."""

@@ -3,7 +3,7 @@
 To resolve a device, to have its links stored and to hand its event to a shard costs a transaction, a frame and
 several wake-ups each time, however many events it is for. A call leaves as soon as the loop has read what there
 was; where others are under way, it leaves when one of them is answered, or after a moment, and takes along what
-has come meanwhile.
+has come meanwhile. One that is full waits for nobody.
 """
 
 from __future__ import annotations
@@ -20,8 +20,10 @@ if TYPE_CHECKING:
     from arke.domain.event import Accepted, IncomingEvent
     from arke.errors import EventError
 
-MOST: Final = 500
-"""Events that go together."""
+MOST: Final = 32
+"""Events that go together. If all went that there are, the shards would have nothing to do while they are read and
+decided, and this process nothing while they are committed; of fewer a call costs too much.
+"""
 MOMENT_S: Final = 0.001
 """How long a call waits for company while every shard has one to commit, after which it would be committed."""
 COMPANY_S: Final = 0.003
@@ -122,8 +124,7 @@ class Together:
         loop = asyncio.get_running_loop()
         call = self._open.get(evaluated)
         if call is not None and len(call.events) >= MOST:
-            self._leave(call)
-            call = None
+            call = None  # it has left
         if call is None:
             call = self._open[evaluated] = _Call(evaluated=evaluated)
             if self._under_way < self._shards:
@@ -136,6 +137,8 @@ class Together:
         call.callers.append(caller)
         call.of += [caller] * len(events)
         call.events += events
+        if len(call.events) >= MOST:
+            self._leave(call)
         return told
 
     def _leave(self, call: _Call) -> None:

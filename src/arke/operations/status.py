@@ -14,7 +14,7 @@ from arke.engine.batches import RunFacts
 from arke.engine.file_desk import Loading
 from arke.engine.shards import SILENT_S
 from arke.engine.sources.reading import Sources, SourceStatus
-from arke.errors import ArkeError
+from arke.errors import ArkeError, ShardDown
 from arke.histogram import Histogram
 from arke.intake.settings import ConsentRules
 from arke.operations.nodes import ClusterFacts, NodeStatus
@@ -179,7 +179,7 @@ class StatusOperations:
         problems = {number: one for number, one in enumerate(answers) if isinstance(one, ArkeError)}
         away = [*problems]
         if not parts:
-            raise problems[0]
+            raise self._unanswered(problems[0])
         status = await self._common(await self._status(parts))
         there = None if self._node is None else await self._node.there()
         status = msgspec.structs.replace(status, sources=await self._sources.status(there))
@@ -195,6 +195,12 @@ class StatusOperations:
             cluster=await self._node.facts(),
         )
         return status, parts
+
+    def _unanswered(self, first: ArkeError) -> ArkeError:
+        """Why no shard says anything, of which the first one's reason is one."""
+        if self._node is not None and isinstance(first, ShardDown):
+            return ShardDown("no worker owns a shard: `arke cluster status` says which nodes are there")
+        return first
 
     async def ready(self) -> bool:
         """Whether this engine, or this node, does its part. Raises Unavailable."""

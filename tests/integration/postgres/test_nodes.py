@@ -7,10 +7,13 @@ import time
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
+import pytest
+
 from arke.cluster.leadership import Leadership
 from arke.cluster.owners import KnownOwners
 from arke.errors import ArkeError, ShardDown, StoreUnavailable
 from arke.storage.ports.nodes import LEADS_FOR_S, Node
+from arke.storage.postgres import nodes as nodes_in_postgres
 from arke.storage.postgres import schema
 from arke.storage.postgres.connection import Server
 from arke.storage.postgres.database import Database
@@ -191,5 +194,26 @@ def test_an_owner_is_looked_up_anew_when_the_shard_has_moved(dsn: str) -> None:
             assert await address(1) == "10.0.0.1:7"  # as was known
             owners.moved(1)
             assert await address(1) == "10.0.0.2:7"
+
+    asyncio.run(play())
+
+
+def test_who_asks_a_database_that_hangs_hears_so(dsn: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def play() -> None:
+        with Server(dsn).connect() as connection:
+            schema.initialise(connection, 4, "test")
+        database = Database(Server(dsn), 1)
+        found = PostgresNodes(database)
+        await found.all()  # has a connection
+        hanging = asyncio.ensure_future(database.rows("SELECT pg_sleep(1)"))
+        await asyncio.sleep(0)
+        monkeypatch.setattr(nodes_in_postgres, "READ_WITHIN_S", 0.05)
+        for question in (found.all, found.owners, found.owner_names, found.leader):
+            with pytest.raises(StoreUnavailable, match=r"has not answered for 0\.05 s"):
+                await question()
+        await hanging
+        monkeypatch.undo()
+        assert await found.owners() == {}
+        database.close()
 
     asyncio.run(play())

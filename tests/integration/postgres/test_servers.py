@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import sys
 from typing import TYPE_CHECKING
 
+import psycopg
 import pytest
 
 from arke.errors import StoreUnavailable
 from arke.storage.postgres import schema
-from arke.storage.postgres.connection import Server, Session
+from arke.storage.postgres.connection import Server, Session, one_round_trip
+from arke.storage.postgres.database import Database
 from servers.postgres import KINDS, server_of_its_own
 from servers.process import free_port
 
@@ -111,7 +115,11 @@ def test_a_password_is_read_at_each_connect(kind: str, tmp_path: Path) -> None:
 def test_a_password_that_is_not_to_be_had(tmp_path: Path) -> None:
     dsn = f"postgresql://me@127.0.0.1:{free_port()}/arke"
     assert "No such file" in refused(Server(dsn, password_file=str(tmp_path / "none")))
-    assert "CalledProcessError" in refused(Server(dsn, password_command=("false",)))
+    assert "it ended with 1" in refused(Server(dsn, password_command=("false",)))
+    assert "No such file" in refused(Server(dsn, password_command=(str(tmp_path / "none"),)))
+    (tmp_path / "binary").write_bytes(b"\xff\xfe")
+    assert "not text in UTF-8" in refused(Server(dsn, password_file=str(tmp_path / "binary")))
+    assert "not text in UTF-8" in refused(Server(dsn, password_command=("cat", str(tmp_path / "binary"))))
 
 
 async def test_a_session_finds_its_server_again(kind: str) -> None:
@@ -129,6 +137,56 @@ async def test_a_session_finds_its_server_again(kind: str) -> None:
         server.start()
         assert await session.run(number) == 7
         await session.close()
+
+
+async def test_a_server_that_hangs_is_given_up(kind: str) -> None:
+    """Its machine confirms what arrives, as one whose disk hangs does; it may be replaced by another meanwhile."""
+    with server_of_its_own(kind) as server:
+        bounded = Server(server.dsn(), answers_within_s=0.2)
+        session, database = Session(bounded, "test"), Database(bounded, 1)
+
+        def pid(connection: Connection) -> int:
+            return connection.info.backend_pid
+
+        def hung(connection: Connection) -> None:
+            with one_round_trip(connection):
+                connection.execute("SELECT 1")
+
+        stopped = await session.run(pid), await database.run(pid)
+        for number in stopped:
+            os.kill(number, signal.SIGSTOP)
+        try:
+            with pytest.raises(StoreUnavailable, match=r"has not answered for 0\.2 s"):
+                await session.run(hung)
+            assert session.lost
+            with pytest.raises(StoreUnavailable, match=r"has not answered for 0\.2 s"):
+                await database.rows("SELECT 1")
+            again = await session.run(pid), await database.run(pid)
+            assert not {*again} & {*stopped}
+        finally:
+            for number in stopped:
+                os.kill(number, signal.SIGCONT)
+            database.close()
+            await session.close()
+
+
+async def test_who_is_patient_waits_for_as_long_as_it_takes(kind: str) -> None:
+    with (
+        server_of_its_own(kind) as server,
+        Server(server.dsn(), answers_within_s=0.2).patient().connect() as connection,
+    ):
+        assert connection.execute("SELECT 7 FROM pg_sleep(1)").fetchone() == (7,)
+
+
+def test_a_server_that_is_full_or_not_there_yet_needs_no_other_settings(kind: str) -> None:
+    """Whoever starts a node tries again."""
+    with server_of_its_own(kind, max_connections="4", superuser_reserved_connections="0") as server:
+        held = [psycopg.connect(server.dsn()) for _ in range(4)]
+        with pytest.raises(StoreUnavailable, match="too many clients") as raised:
+            Server(server.dsn()).connect()
+        assert not raised.value.by_settings
+        for one in held:
+            one.close()
 
 
 def test_an_owner_that_stops_within_a_transaction_is_ended(dsn: str) -> None:

@@ -183,6 +183,23 @@ async def test_a_call_has_so_many_events_at_most() -> None:
     assert [len(uuids) for uuids, _ in way.calls] == [MOST, 1]
 
 
+async def test_a_call_that_is_full_waits_for_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
+    """So that a shard has the next one to commit while the one before it is answered."""
+    monkeypatch.setattr(together_, "MOMENT_S", PATIENCE_S)
+    monkeypatch.setattr(together_, "COMPANY_S", PATIENCE_S)
+    way = Way()
+    way.go.clear()
+    together = Together(way)
+    told = [together.taken(events(str(n)), evaluated=True) for n in range(2 * MOST)]
+    await asyncio.sleep(0)
+    assert [len(uuids) for uuids, _ in way.calls] == [MOST, MOST]
+    last = await begun(together, "last")
+    assert len(way.calls) == 2
+    way.go.set()
+    await asyncio.gather(*told, last)
+    assert [len(uuids) for uuids, _ in way.calls] == [MOST, MOST, 1]
+
+
 async def test_only_who_has_nothing_stored_is_told_by_an_error() -> None:
     """A shard that is away is the business of those whose devices are there."""
     way = Way()

@@ -74,7 +74,7 @@ def test_values_may_be_references(monkeypatch: pytest.MonkeyPatch, tmp_path: Pat
     (tmp_path / "user").write_text("arke\n")
     found = options(sasl_password="env:KAFKA_PASSWORD", sasl_username=f"file:{tmp_path / 'user'}").admin()
     assert (found["sasl.password"], found["sasl.username"]) == ("s3cret", "arke")
-    with pytest.raises(SecretUnresolved, match="env:NOT_THERE"):
+    with pytest.raises(SecretUnresolved, match=r"^sasl\.password: env:NOT_THERE"):
         options(sasl_password="env:NOT_THERE").admin()
 
 

@@ -13,6 +13,7 @@ import subprocess
 import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from math import inf
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Literal, TypeVar
 
@@ -25,7 +26,7 @@ from arke.errors import StoreUnavailable
 from arke.log import get_logger
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Generator, Iterator
 
     from psycopg.errors import Diagnostic
 
@@ -51,9 +52,18 @@ stops within one, until others are held up by it (`PostgresCluster.end_stalled`)
 A pooler takes no options of a session: behind one they belong to the role (`ALTER ROLE ... SET`).
 """
 NO_STATEMENT_TIMEOUT: Final = "-c statement_timeout=0"
+ANSWERS_WITHIN_S: Final = 40.0
+"""A server that has said nothing for so long is given up: what it grants a statement, and 10 s. Its machine may
+still confirm what arrives, as one whose disk hangs does, or a proxy in between: no limit of the network ends the
+wait.
+"""
 NOT_REPLICATED: Final = "01000"
 """The warning that comes with a commit that stopped waiting for its standby."""
 
+_FOR_NOW: Final = re.compile(
+    r"the database system is|too many (clients|connections)|connection slots are reserved|no more connections"
+)
+"""What it says as long as it starts or ends, or is full."""
 _REFUSED: Final = re.compile(
     r"failed: \w+:  |SSL error|certificate|support SSL|no password supplied|read-only|standby"
 )
@@ -65,13 +75,15 @@ log = get_logger("postgres")
 class Server(msgspec.Struct, frozen=True):
     """Where a database is, and how to log in: any DSN that libpq takes. The password may be in a file, or what a
     command prints, for those that last minutes: both are read at each connect. `prepared_statements` is `off`
-    behind a pooler in transaction mode that does not know them (PgBouncer before 1.21).
+    behind a pooler in transaction mode that does not know them (PgBouncer before 1.21). A connection whose server
+    says nothing for `answers_within_s` is lost.
     """
 
     dsn: str
     password_file: str = ""
     password_command: tuple[str, ...] = ()
     prepared_statements: Literal["auto", "off"] = "auto"
+    answers_within_s: float = ANSWERS_WITHIN_S
 
     def __repr__(self) -> str:
         return f"Server({self.name})"
@@ -91,10 +103,15 @@ class Server(msgspec.Struct, frozen=True):
 
     def unhurried(self) -> Server:
         """For statements that take as long as there are rows. Behind a pooler the role's limit holds."""
+        patient = self.patient()
         if self.prepared_statements == "off":
-            return self
+            return patient
         options = f"{self._parts().get('options', '')} {NO_STATEMENT_TIMEOUT}".lstrip()
-        return msgspec.structs.replace(self, dsn=make_conninfo(self.dsn, options=options))
+        return msgspec.structs.replace(patient, dsn=make_conninfo(self.dsn, options=options))
+
+    def patient(self) -> Server:
+        """The same, and who waits for an answer waits for as long as there is a connection."""
+        return msgspec.structs.replace(self, answers_within_s=inf)
 
     def connect(self) -> Connection:
         """A connection of the caller's thread. Raises StoreUnavailable."""
@@ -106,7 +123,7 @@ class Server(msgspec.Struct, frozen=True):
         if password is not None:
             parameters["password"] = password
         try:
-            connection = psycopg.connect(
+            connection = _Bounded.connect(
                 autocommit=True, prepare_threshold=None if pooled else 1, **parameters
             )
         except psycopg.Error as error:
@@ -114,15 +131,16 @@ class Server(msgspec.Struct, frozen=True):
         # One type for all numbers: one prepared statement, whatever their size.
         connection.adapters.register_dumper(int, Int8Dumper)
         connection.adapters.register_dumper(int, Int8BinaryDumper)
+        connection.answers_within_s = self.answers_within_s
         return connection
 
     def _password(self) -> str | None:
         if self.password_file:
             try:
-                return Path(self.password_file).read_text().rstrip("\r\n")
-            except OSError as error:
+                return Path(self.password_file).read_text("utf-8").rstrip("\r\n")
+            except (OSError, UnicodeDecodeError) as error:
                 raise StoreUnavailable(
-                    f"{self.name}: password file {self.password_file}: {error.strerror}"
+                    f"{self.name}: password file {self.password_file}: {_why(error)}"
                 ) from None
         if self.password_command:
             return self._asked_password()
@@ -132,13 +150,53 @@ class Server(msgspec.Struct, frozen=True):
         command = self.password_command[0]
         try:
             done = subprocess.run(  # noqa: S603 - a setting of whoever runs this
-                self.password_command, capture_output=True, text=True, timeout=PASSWORD_TIMEOUT_S, check=True
+                self.password_command,
+                capture_output=True,
+                encoding="utf-8",
+                timeout=PASSWORD_TIMEOUT_S,
+                check=True,
             )
-        except (OSError, subprocess.SubprocessError) as error:
-            raise StoreUnavailable(
-                f"{self.name}: password command {command}: {type(error).__name__}"
-            ) from None
+        except (OSError, UnicodeDecodeError, subprocess.SubprocessError) as error:
+            raise StoreUnavailable(f"{self.name}: password command {command}: {_why(error)}") from None
         return done.stdout.rstrip("\r\n")
+
+
+class _Bounded(psycopg.Connection[tuple[Any, ...]]):
+    """A connection that is lost where its server says nothing for a while. Whoever waits for it hears of it, and
+    the next one finds another server, if there is one by now.
+    """
+
+    answers_within_s = inf
+
+    def wait(self, gen: Generator[Any, Any, T], *args: Any, **kwargs: Any) -> T:
+        return super().wait(self._within(gen), *args, **kwargs)
+
+    def _within(self, gen: Generator[Any, Any, T]) -> Generator[Any, Any, T]:
+        end = time.monotonic() + self.answers_within_s
+        try:
+            waits_for = next(gen)
+            while True:
+                ready = yield waits_for
+                if not ready and time.monotonic() > end:
+                    self.pgconn.finish()
+                    raise psycopg.OperationalError(
+                        f"the server has not answered for {self.answers_within_s:g} s"
+                    )
+                waits_for = gen.send(ready)
+        except StopIteration as done:
+            answer: T = done.value
+            return answer
+
+
+def _why(error: Exception) -> str:
+    """In words, without what was read or printed."""
+    if isinstance(error, OSError):
+        return error.strerror or "it cannot be run"
+    if isinstance(error, subprocess.TimeoutExpired):
+        return f"no answer within {PASSWORD_TIMEOUT_S:g} s"
+    if isinstance(error, subprocess.CalledProcessError):
+        return f"it ended with {error.returncode}"
+    return "not text in UTF-8"
 
 
 def to_be_set_right(text: str) -> StoreUnavailable:
@@ -150,7 +208,7 @@ def to_be_set_right(text: str) -> StoreUnavailable:
 
 def _not_connected(where: str, error: psycopg.Error) -> StoreUnavailable:
     text = f"{where}: {described(error)}"
-    answered = any(_REFUSED.search(line) for line in str(error).splitlines())
+    answered = any(_REFUSED.search(line) and not _FOR_NOW.search(line) for line in str(error).splitlines())
     return to_be_set_right(text) if answered else StoreUnavailable(text)
 
 

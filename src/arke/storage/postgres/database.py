@@ -60,6 +60,11 @@ class Database:
         self._threads = ThreadPoolExecutor(connections, "directory")
         self._idle: list[_Line] = []
 
+    @property
+    def name(self) -> str:
+        """The server for logs and errors."""
+        return self._server.name
+
     async def run(
         self, work: Callable[Concatenate[Connection, P], T], *args: P.args, **kwargs: P.kwargs
     ) -> T:

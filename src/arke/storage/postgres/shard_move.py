@@ -118,7 +118,7 @@ class ShardMoves:
         server = self._servers.get(name)
         if server is None:
             raise InvalidInput(f"the settings do not name the server {name}")
-        with closing(server.connect()) as connection, database_errors(f"{name}: {server.name}"):
+        with closing(server.patient().connect()) as connection, database_errors(f"{name}: {server.name}"):
             yield connection
 
     def _copied(self, shard: int, source: str, target: str) -> int:

@@ -9,16 +9,13 @@ from typing import TYPE_CHECKING, Final
 from confluent_kafka import KafkaError, KafkaException, Producer
 
 from arke.errors import ArkeError, Overloaded, ShardDown, StoreUnavailable
-from arke.log import get_logger
-from arke.transport.kafka.client import made
+from arke.transport.kafka.client import Seldom, made
 
 if TYPE_CHECKING:
     from confluent_kafka import Message
 
     from arke.transport.kafka.options import KafkaOptions
     from arke.transport.packing import Packed
-
-log = get_logger("kafka")
 
 POLL_S: Final = 0.1
 CHECK_S: Final = 2.0
@@ -48,6 +45,7 @@ class KafkaCarrier:
         self._topic = options.topic
         self._config = options.producer()
         self._loop = asyncio.get_running_loop()
+        self._say_error = Seldom("kafka_error")
         self._producer = self._made()
         self._replacing = threading.Lock()
         """Held while a message is handed over, so that none is left with a producer that nobody hears any more."""
@@ -66,7 +64,7 @@ class KafkaCarrier:
 
     def _on_error(self, error: KafkaError) -> None:
         """In the thread."""
-        log.warning("kafka_error", error=error.name(), message=error.str())
+        self._say_error(error.name(), error=error.name(), message=error.str())
         self._failed |= error.fatal()
 
     def _replace(self) -> None:

@@ -3,27 +3,54 @@
 from __future__ import annotations
 
 import logging
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from confluent_kafka import KafkaError, KafkaException
 
+from arke.clock import SystemClock
 from arke.errors import SettingsError
-from arke.log import get_logger
+from arke.log import Throttled, get_logger
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
 C = TypeVar("C")
 
+MOST_KINDS: Final = 100
+
 log = get_logger("kafka")
+
+
+class Seldom:
+    """Warnings of one event, each kind by itself a line a minute at most: that a broker is away librdkafka says
+    several times a second.
+    """
+
+    def __init__(self, event: str) -> None:
+        self._event = event
+        self._kinds: dict[str, Throttled] = {}
+
+    def __call__(self, kind: str, **facts: object) -> None:
+        if kind not in self._kinds:
+            if len(self._kinds) >= MOST_KINDS:
+                self._kinds.clear()
+            self._kinds[kind] = Throttled(log, self._event, SystemClock())
+        self._kinds[kind](**facts)
 
 
 class _Lines:
     """What librdkafka logs, as lines of our log: it names brokers and states, never what a message holds."""
 
+    def __init__(self) -> None:
+        self._say = Seldom("kafka_client")
+
     def log(self, level: int, form: str, *parts: object) -> None:
-        say = log.error if level >= logging.ERROR else log.warning if level >= logging.WARNING else log.debug
-        say("kafka_client", message=form % parts)
+        message = form % parts
+        if level < logging.WARNING:
+            log.debug("kafka_client", message=message)
+        else:
+            what, _, _ = message.partition("]: ")  # and of which client and broker
+            self._say(what, message=message)
 
 
 def made(kind: Callable[..., C], config: dict[str, Any], setting: str = "kafka.options") -> C:

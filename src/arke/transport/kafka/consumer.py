@@ -14,7 +14,7 @@ from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
 
 from arke.errors import LogGap, StoreUnavailable
 from arke.log import get_logger
-from arke.transport.kafka.client import made
+from arke.transport.kafka.client import Seldom, made
 from arke.transport.stream import BufferedStream
 
 if TYPE_CHECKING:
@@ -66,6 +66,7 @@ class ConsumerThread:
         self._topic = options.topic
         self._refused = refused
         self._loop = asyncio.get_running_loop()
+        self._say_error = Seldom("kafka_error")
         self._consumer = made(Consumer, {**options.consumer(), "error_cb": self._on_error}, options.setting)
         self._asked: deque[Callable[[], None]] = deque()
         self._streams: dict[int, BufferedStream] = {}
@@ -244,7 +245,7 @@ class ConsumerThread:
             self._call(stream.fail, LogGap(f"{where}: the log does not go on from there: {error.str()}"))
 
     def _on_error(self, error: KafkaError) -> None:
-        log.warning("kafka_error", error=error.name(), message=error.str())
+        self._say_error(error.name(), error=error.name(), message=error.str())
         if error.fatal():
             for stream in self._streams.values():
                 self._call(stream.fail, StoreUnavailable(f"Kafka's client has failed: {error.str()}"))

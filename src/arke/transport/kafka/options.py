@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 import msgspec
 
 from arke.delivery.secrets import resolve_secret
-from arke.errors import InvalidInput, SettingsError
+from arke.errors import InvalidInput, SecretUnresolved, SettingsError
 from arke.kafka_options import check_options
 from arke.log import get_logger
 
@@ -135,7 +135,7 @@ class SourceOptions(msgspec.Struct, frozen=True):
 
 def _own(options: Mapping[str, Value], token_command: str, without: tuple[str, ...]) -> dict[str, Any]:
     own: dict[str, Any] = {
-        name: _resolved(value) for name, value in options.items() if not name.startswith(without)
+        name: _resolved(name, value) for name, value in options.items() if not name.startswith(without)
     }
     if token_command:
         own["oauth_cb"] = _token_from(token_command)
@@ -152,9 +152,12 @@ def check(options: Mapping[str, Value]) -> None:
         raise SettingsError('kafka.options: "bootstrap.servers" has to say where the brokers are')
 
 
-def _resolved(value: Value) -> Value:
+def _resolved(name: str, value: Value) -> Value:
     if isinstance(value, str) and value.startswith(("env:", "file:")):
-        return resolve_secret(value)
+        try:
+            return resolve_secret(value)
+        except SecretUnresolved as error:
+            raise SecretUnresolved(f"{name}: {error}") from None
     return value
 
 
