@@ -82,6 +82,13 @@ def test_a_time_stamp_in_another_header_is_named() -> None:
     )
 
 
+def test_a_time_stamp_in_milliseconds_is_named() -> None:
+    signature = sign(BODY, STAMPED, NOW * 1_000)
+    assert said({"X-Signature": signature}, key=STAMPED) == (
+        "it would match but for this: the time stamp is in milliseconds, not seconds"
+    )
+
+
 def test_a_key_of_standard_webhooks_is_recognised() -> None:
     secret = b"0123456789abcdef01234567"
     key = SigningKey(secret=b"whsec_" + base64.b64encode(secret))
