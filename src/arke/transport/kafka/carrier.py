@@ -79,6 +79,8 @@ class KafkaCarrier:
     def send(self, message: Packed) -> None:
         def answered(error: KafkaError | None, stored: Message) -> None:
             """In the thread."""
+            if error is not None:
+                self._on_error(error)
             answer = _meaning(error) if error is not None else (stored.offset() or 0) + 1
             self._loop.call_soon_threadsafe(message.answered, answer)
 
