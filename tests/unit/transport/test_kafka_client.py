@@ -8,17 +8,18 @@ import time
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, cast
 
-from confluent_kafka import KafkaError
+import pytest
+from confluent_kafka import KafkaError, KafkaException
 from structlog.testing import capture_logs
 
 from arke.errors import StoreUnavailable
 from arke.transport.kafka import carrier as kafka_carrier
+from arke.transport.kafka import client
 from arke.transport.kafka.client import MOST_KINDS, Seldom, _Lines
 from arke.transport.kafka.options import KafkaOptions
+from patience import eventually
 
 if TYPE_CHECKING:
-    import pytest
-
     from arke.transport.packing import Packed
 
 FAILED = (
@@ -60,6 +61,12 @@ class Refusing:
     def poll(self, within_s: float) -> None:
         time.sleep(within_s)
 
+    def list_topics(self, *_: object) -> None:
+        raise KafkaException(KafkaError(KafkaError._TRANSPORT))
+
+    def purge(self) -> None:
+        return
+
     def flush(self, within_s: float) -> int:
         return 0
 
@@ -83,3 +90,24 @@ def test_what_brokers_refuse_is_said_once_and_each_sender_hears_of_it(
         answers = asyncio.run(play())
     assert [type(answer) for answer in answers] == [StoreUnavailable] * 3
     assert [(one["event"], one["error"]) for one in logs] == [("kafka_error", "MSG_SIZE_TOO_LARGE")]
+
+
+def test_a_producer_that_reaches_no_broker_any_more_is_replaced(monkeypatch: pytest.MonkeyPatch) -> None:
+    """librdkafka's issue 5301."""
+    producers: list[Refusing] = []
+
+    def made(*_: object) -> Refusing:
+        producers.append(Refusing())
+        return producers[-1]
+
+    monkeypatch.setattr(kafka_carrier, "made", made)
+    monkeypatch.setattr(client, "CUT_OFF_S", 0.0)
+
+    async def play() -> None:
+        carrier = kafka_carrier.KafkaCarrier(KafkaOptions("arke", {"bootstrap.servers": "k1:9092"}))
+        with pytest.raises(StoreUnavailable, match="Kafka does not answer"):
+            await carrier.check()
+        await eventually(lambda: len(producers) == 2, "another one")
+        await carrier.close(0.0)
+
+    asyncio.run(play())
