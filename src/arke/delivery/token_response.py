@@ -20,6 +20,7 @@ MIN_MARGIN_S: Final = 5.0
 MARGIN_SHARE: Final = 0.1
 _TOKEN = re.compile(r"[\x21-\x7e]{1,8192}")
 _GZIP_MAGIC = b"\x1f\x8b"
+_MARK = "\ufeff".encode()
 # The error codes of RFC 6749 section 5.2; anything else a server says is repeated to operators only.
 _ERROR_CODES = frozenset(
     {
@@ -34,7 +35,8 @@ class TokenResponse(msgspec.Struct):
 
     access_token: str
     token_type: str = "Bearer"  # noqa: S105 - a scheme, not a secret
-    expires_in: int | float | str | None = None
+    expires_in: msgspec.Raw = msgspec.Raw(b"null")
+    """Of any type, and no reason to do without the token."""
 
 
 def read_token_response(answer: Answer, endpoint: Endpoint) -> TokenResponse | Answer:
@@ -50,7 +52,7 @@ def read_token_response(answer: Answer, endpoint: Endpoint) -> TokenResponse | A
     if body is None:
         return no_token("bad_response", f"{endpoint} sent too large or broken a token response", answer)
     try:
-        response = msgspec.json.decode(body, type=TokenResponse)
+        response = msgspec.json.decode(body.removeprefix(_MARK), type=TokenResponse)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
         return no_token("bad_response", f"{endpoint} sent no JSON object with an access_token", answer)
     if response.token_type.lower() != "bearer":
@@ -90,12 +92,16 @@ def _refusal(status: int, body: bytes | None) -> TokenRefusal:
     )
 
 
-def lifetime_s(expires_in: float | str | None) -> float | None:
+def lifetime_s(expires_in: msgspec.Raw) -> float | None:
     """How long to use a token: until a tenth of its lifetime, and at least 5 s, before it expires. None: not said.
 
     A token with a shorter lifetime is used by the callers that waited for it, and not cached.
     """
-    whole_s = whole_number(expires_in.strip()) if isinstance(expires_in, str) else expires_in
+    try:
+        said = msgspec.json.decode(expires_in, type=int | float | str)
+    except (msgspec.MsgspecError, UnicodeDecodeError):
+        return None
+    whole_s = whole_number(said.strip()) if isinstance(said, str) else said
     if whole_s is None or not math.isfinite(whole_s):
         return None
     return whole_s - max(MIN_MARGIN_S, whole_s * MARGIN_SHARE)

@@ -111,6 +111,9 @@ class Inflater:
         """The unpacked parts, each at most 64 KB. Raises `BodyRefused`."""
         while packed:
             if self._unzip.eof:
+                packed = packed.lstrip(b"\0")  # what some programs fill up their last block with
+                if not packed:
+                    return
                 self._unzip = zlib.decompressobj(_GZIP)
             try:
                 part = self._unzip.decompress(packed, PART_BYTES)

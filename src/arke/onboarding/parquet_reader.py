@@ -30,8 +30,8 @@ BATCH_ROWS = 256
 FRAME_BYTES = 1 << 20
 """Rows are handed out when they have come to so much: a frame is at most this and one row."""
 READ_BYTES = 64 * 1024
-EXACT = 1 << 53
-"""Whole numbers up to here are what they were before they became floats."""
+EXACT = {16: 1 << 11, 32: 1 << 24, 64: 1 << 53}
+"""By the bits of a float: whole numbers up to here are what they were before they became floats."""
 LENGTH = struct.Struct("<I")
 
 Row = list[list[str]] | None
@@ -251,6 +251,8 @@ def texts_of(array: Any) -> list[list[str] | None]:
             None if text is None and length is not None else _texts(text)
             for text, length in zip(short, given, strict=True)
         ]
+    if pa.types.is_floating(kind):
+        return [_of_float(value, EXACT[kind.bit_width]) for value in array.to_pylist()]
     return [_texts(value) for value in array.to_pylist()]
 
 
@@ -274,13 +276,21 @@ def _texts(value: object) -> list[str]:
         return []
     if isinstance(value, list):
         return [text for one in value for text in _texts(one)]
-    if isinstance(value, bytes):  # text of writers that do not mark it as such
-        return [value.decode(errors="backslashreplace")]
+    if isinstance(value, bytes):  # text of writers that do not mark it as such; what is none is no id
+        return [value.decode(errors="replace")]
     if isinstance(value, bool):
         return ["1" if value else "0"]
-    if isinstance(value, float) and value.is_integer():
+    if isinstance(value, float):
+        return _of_float(value, EXACT[64])
+    return [str(value)]
+
+
+def _of_float(value: float | None, exact: int) -> list[str]:
+    if value is None:
+        return []
+    if value.is_integer():
         # Beyond that the digits are not those that were written: as an id it is refused.
-        return [str(int(value)) if abs(value) <= EXACT else f"{value:e}"]
+        return [str(int(value)) if abs(value) <= exact else f"{value:e}"]
     return [str(value)]
 
 

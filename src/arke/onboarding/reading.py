@@ -104,6 +104,8 @@ class Reading:
                 return
             self._parse = CsvLines(self._file, self._columns, self._table)
             self.warnings = self._parse.warnings
+            self._entries = self._parse.entries(after)
+            return
         self._entries = self._file.lines(after)
 
     def _opened(self, columns: Columns) -> ParquetRows:
@@ -169,7 +171,7 @@ class Reading:
             elif said is not None:
                 chunk.rows.append(said)
             size += len(raw or b"")
-            if number == self._last + CHUNK_LINES or size >= CHUNK_BYTES:
+            if number >= self._last + CHUNK_LINES or size >= CHUNK_BYTES:
                 break
         else:
             chunk.end = True

@@ -1,7 +1,4 @@
-"""CSV as a stream of rows, and what a row of any table says under a columns file.
-
-A line of a CSV file is a row: values in quotes hold no line ends. Parquet: `parquet.py`.
-"""
+"""CSV as a stream of rows, and what a row of any table says under a columns file. Parquet: `parquet.py`."""
 
 from __future__ import annotations
 
@@ -15,10 +12,12 @@ from arke.onboarding.cells import flag_of, id_of, lost_digits
 from arke.onboarding.head import chosen, find, misspelt
 from arke.onboarding.items import Items
 from arke.onboarding.parsing import NoId, meant, read_id, text_of
+from arke.onboarding.quoted import put_together
+from arke.onboarding.source import MAX_LINE_BYTES
 from arke.storage.ports.feeds import Subject
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
     from arke.domain.identity import IdKey
     from arke.domain.ids import IdRules
@@ -75,7 +74,11 @@ class TableRows:
     def _id(self, number: int, row: Mapping[str, list[str]], tally: Tally) -> str | None:
         """The id of a row; None where it is refused."""
         dpid = self._columns.id.dpid
-        text = id_of("".join(row[self._columns.id.column]).strip())
+        texts = row[self._columns.id.column]
+        if len(texts) > 1:
+            tally.refuse("format", number, "the column of the id holds a list of several")
+            return None
+        text = id_of("".join(texts).strip())
         id_ = read_id(self.rules, dpid, "" if text in self._nulls else text)
         if not isinstance(id_, NoId) and lost_digits(text):
             id_ = NoId("format", "the id is a number that has lost digits: write ids as text")
@@ -106,15 +109,18 @@ class TableRows:
 
 
 class CsvLines:
-    """Parses the lines of a CSV file. The first one names the columns, unless they are named by their numbers."""
+    """Parses the rows of a CSV file, which are lines unless values in quotes hold line ends. The first one names
+    the columns, unless they are named by their numbers.
+    """
 
     def __init__(self, file: DataFile, columns: Columns, rows: TableRows) -> None:
         """Raises FileRefused when a column is not there."""
         self.rows = rows
         self._delimiter = columns.delimiter
-        self._rows_from = 2 if columns.header else 1
+        self._file = file
+        self._rows_from = 1
         self.warnings: list[str] = []
-        names = self._head(file) if columns.header else self._numbers(file, columns.names)
+        names = self._head() if columns.header else self._numbers(columns.names)
         if len(names) == 1 and columns.id.column not in names:
             _check_delimiter(names[0], self._delimiter)
         self._width = len(names)
@@ -123,11 +129,27 @@ class CsvLines:
         self.warnings += misspelt(self.found)
         self._places = {name: places[spelling] for name, spelling in self.found.items()}
 
-    def _head(self, file: DataFile) -> list[str]:
-        first = next(file.lines(0), None)
+    def entries(self, after: int) -> Iterator[tuple[int, bytes | None]]:
+        """Rows behind line `after`, each under the number of its last line; None for one that is too long."""
+        return put_together(self._file.lines(after), self._delimiter, self._width)
+
+    def _head(self) -> list[str]:
+        """The names in the first line that is not blank."""
+        rows = put_together(self._file.lines(0), self._delimiter)
+        first = next(((number, line) for number, line in rows if line is None or line.strip()), None)
         if first is None:
             raise FileRefused("empty", "the file is empty")
-        line = first[1] or b""
+        number, line = first
+        self._rows_from = number + 1
+        if line is None:
+            raise FileRefused(
+                "no_such_column",
+                f"the first line, of the columns' names, is longer than {MAX_LINE_BYTES:,} bytes",
+            )
+        if b"\0" in line:
+            raise FileRefused(
+                "not_utf8", "the first line, of the columns' names, is UTF-16 text or none at all"
+            )
         try:
             return [name.strip() for name in self._fields(line.decode())]
         except (csv.Error, UnicodeDecodeError):
@@ -140,11 +162,12 @@ class CsvLines:
                 "the first line, of the columns' names, is no UTF-8 text or leaves a quote open",
             ) from None
 
-    def _numbers(self, file: DataFile, wanted: list[str]) -> list[str]:
+    def _numbers(self, wanted: list[str]) -> list[str]:
         """The numbers of as many columns as the first line has that can be read; those that are `wanted` where
         there is no line at all.
         """
-        first = list(islice(file.lines(0), HEADLESS_LINES))
+        rows = put_together(self._file.lines(0), self._delimiter)
+        first = list(islice(rows, HEADLESS_LINES))
         for _, line in first:
             with suppress(csv.Error, UnicodeDecodeError):
                 if line and not line.isspace():
@@ -180,7 +203,7 @@ class CsvLines:
             tally.refuse("format", number, "a quote is not closed, or stands in the wrong place")
             return None
         if len(fields) != self._width:
-            first = "the head" if self._rows_from == 2 else "the first row"
+            first = "the head" if self._rows_from > 1 else "the first row"
             tally.refuse("format", number, f"the row has {len(fields)} columns; {first} has {self._width}")
             return None
         row = {name: [fields[place]] for name, place in self._places.items()}

@@ -53,6 +53,19 @@ def parse(
     )
 
 
+def _other_form(body: bytes) -> str | None:
+    """What a body is that is none, where it is seen at once."""
+    if not body.strip():
+        return "the body is empty"
+    if body.startswith(b"\x1f\x8b"):
+        return (
+            "the body is packed with gzip; a signature is of the bytes that are sent, so unpack it after that"
+        )
+    if body.startswith((b"\xff\xfe", b"\xfe\xff")) or b"\0" in body[:4]:
+        return "the body is UTF-16 or UTF-32 text; messages are UTF-8"
+    return None
+
+
 def _decode(body: bytes, max_body_bytes: int) -> object:
     if len(body) > max_body_bytes:
         raise MessageError("", f"the body has {len(body)} bytes; at most {max_body_bytes} are read")
@@ -61,7 +74,7 @@ def _decode(body: bytes, max_body_bytes: int) -> object:
     except RecursionError:
         raise MessageError("", f"nested deeper than {MAX_DEPTH} levels") from None
     except (msgspec.MsgspecError, UnicodeDecodeError) as error:
-        raise MessageError("", f"not a JSON document: {error}") from None
+        raise MessageError("", f"not a JSON document: {_other_form(body) or error}") from None
     if _deeper_than(document, MAX_DEPTH):
         raise MessageError("", f"nested deeper than {MAX_DEPTH} levels")
     return document

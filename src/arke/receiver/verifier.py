@@ -27,7 +27,7 @@ Headers = Mapping[str, str] | Iterable[tuple[str, str]]
 DEFAULT_HEADER: Final = "X-Signature"
 DEFAULT_TOLERANCE_S: Final = 300.0
 MAX_STAMP: Final = 10**12
-_DIGESTS: Final = {
+DIGESTS: Final = {
     "sha1": hashlib.sha1,
     "sha256": hashlib.sha256,
     "sha512": hashlib.sha512,
@@ -62,7 +62,7 @@ def sign(body: bytes, key: SigningKey, timestamp: int | None = None) -> str:
     """The header value the sender computes: prefix and HMAC. `timestamp` (epoch seconds) where the key has one."""
     stamp = "" if timestamp is None else str(timestamp)
     before, _, after = key.signs.replace(TIMESTAMP, stamp).partition(BODY)
-    digest = hmac.digest(key.secret, before.encode() + body + after.encode(), _DIGESTS[key.algorithm])
+    digest = hmac.digest(key.secret, before.encode() + body + after.encode(), DIGESTS[key.algorithm])
     text = digest.hex() if key.encoding == "hex" else base64.b64encode(digest).decode("ascii")
     return key.prefix.replace(TIMESTAMP, stamp) + text
 
@@ -131,7 +131,7 @@ def _letters(key: SigningKey, value: str) -> str:
     """Hex is the same in capitals; what stands before it is not."""
     if key.encoding == "base64":
         return value
-    digits = _DIGESTS[key.algorithm]().digest_size * 2
+    digits = DIGESTS[key.algorithm]().digest_size * 2
     return value[:-digits] + value[-digits:].lower()
 
 

@@ -303,3 +303,73 @@ def test_traits_that_no_row_can_concern_are_told(tmp_path: Path, told: str) -> N
     assert others.endswith(
         "trait 6 is data source 777's and not 12345's: say whose traits these are with `target`"
     )
+
+
+NOTED = f"{ID}memberships: {{churn: 101}}\nsignals: {{note: c_note}}\n"
+NOTES = 'cookie,note,churn\n1,"he said ""no""\n3,x,1\n2,,1\nend",1\nabc,6"",1\n'
+"""The second value of the first row has line ends, and lines that look like rows."""
+
+
+@pytest.mark.parametrize("end", ["\n", "\r\n"])
+def test_a_value_in_quotes_may_hold_line_ends(tmp_path: Path, end: str) -> None:
+    """What somebody typed into a form is no row, whatever it looks like."""
+    receipt, people = load(tmp_path, "notes.csv", NOTES.replace("\n", end).encode(), NOTED)
+    assert (receipt.received, receipt.stored, receipt.told) == (2, 2, 2)
+    assert members(people) == {"1": 1, "2": None, "3": None, "abc": 1}
+
+
+@pytest.mark.parametrize("behind", [b"", b'2,"b",1\n', b'2,"b\nb",1\n', b"2," + b"x" * 110_000 + b",1\n"])
+def test_a_quote_that_is_never_closed_costs_its_line(tmp_path: Path, behind: bytes) -> None:
+    """Nor does one that other quotes seem to close. The lines behind it count, up to what a row may have."""
+    lines = b'cookie,note,churn\n3,"open,1\n1,a,1\n' + behind + b"abc,,1\n"
+    receipt, people = load(tmp_path, "notes.csv", lines, NOTED)
+    assert receipt.errors.get("format") == 1
+    assert receipt.samples["format"][0].line == 2
+    assert (members(people)["3"], members(people)["1"], members(people)["abc"]) == (None, 1, 1)
+
+
+def test_a_file_of_many_rows_of_several_lines_is_read_in_chunks(tmp_path: Path) -> None:
+    """A chunk ends behind a row, and the next one begins there."""
+    rows = "".join(f'n{number},"a\nabc,,0\nb",1\n' for number in range(5_000))
+    receipt, people = load(tmp_path, "notes.csv", f"cookie,note,churn\n{rows}abc,,1\n".encode(), NOTED)
+    assert (receipt.received, receipt.stored, receipt.errors) == (5_001, 1, {"no_matching_id": 5_000})
+    assert members(people)["abc"] == 1
+
+
+@pytest.mark.parametrize(
+    ("head", "reason", "message"),
+    [
+        ("cookie,churn".encode("utf-16-le"), "not_utf8", "UTF-16"),
+        (b"cookie,churn," + b"x" * 102_400, "no_such_column", "longer than 102,400 bytes"),
+    ],
+)
+def test_a_head_that_is_none_is_told_why(tmp_path: Path, head: bytes, reason: str, message: str) -> None:
+    receipt, _ = load(tmp_path, "notes.csv", head + b"\nabc,1\n", f"{ID}memberships: {{churn: 101}}\n")
+    assert receipt.reason == reason
+    assert message in (receipt.message or "")
+
+
+def test_blank_lines_before_the_head_count_for_nothing(tmp_path: Path) -> None:
+    receipt, people = load(
+        tmp_path, "x.csv", b"\r\n\n cookie,churn\n\nabc,1\n", f"{ID}memberships: {{churn: 101}}\n"
+    )
+    assert (receipt.received, receipt.stored, members(people)["abc"]) == (1, 1, 1)
+
+
+@pytest.mark.parametrize(
+    ("ids", "why"),
+    [
+        (pa.array([16777218.0], pa.float64()).cast(pa.float32()), "lost digits"),
+        (pa.array([4096.0], pa.float64()).cast(pa.float16()), "lost digits"),
+        (pa.array([16777218.0], pa.float64()).cast(pa.float32()).dictionary_encode(), "lost digits"),
+        (pa.array([["a", "bc"]]), "a list of several"),
+        (pa.array([b"\xff\xfe"]), "U+FFFD"),
+    ],
+    ids=["float32", "float16", "float32 in a dictionary", "a list", "no text"],
+)
+def test_a_parquet_column_that_holds_no_ids_as_written_is_refused(tmp_path: Path, ids: Any, why: str) -> None:
+    """A float keeps as many digits as it has bits for; what is put together from a list nobody has written."""
+    columns = f"{ID}always: {{memberships: {{101: 1}}}}\n"
+    receipt, _ = load(tmp_path, "ids.parquet", as_parquet(cookie=ids), columns)
+    assert (receipt.received, receipt.errors) == (1, {"format": 1})
+    assert why in receipt.samples["format"][0].why

@@ -102,6 +102,25 @@ def test_signatures_are_required_once_a_key_is_given() -> None:
     asyncio.run(main())
 
 
+def test_a_signature_that_nearly_matches_is_told_what_it_lacks() -> None:
+    """The sender's operator reads it among the newest refusals, whoever builds a client in the answer."""
+
+    async def main() -> None:
+        key = SigningKey(secret=b"k")
+        async with ReceiverServer(ReceiverConfig(keys=(key,))) as server:
+            wire = await Wire.to(server)
+            by_another_algorithm = sign(PUBLISHED, SigningKey(secret=b"k", algorithm="sha256"))
+            status, told = await wire.ask(PUBLISHED, headers=[("X-Signature", by_another_algorithm)])
+            assert status == 403
+            assert told["message"] == (
+                "no signature in X-Signature matches the body; "
+                "it would match but for this: the algorithm is sha256, not sha1"
+            )
+            await wire.close()
+
+    asyncio.run(main())
+
+
 def test_every_request_is_in_the_log_without_credentials(tmp_path: Path) -> None:
     async def main() -> None:
         out = tmp_path / "requests.ndjson"

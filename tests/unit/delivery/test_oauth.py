@@ -143,6 +143,24 @@ def test_expiry_has_a_margin(expires_in: object, kept_s: float) -> None:
     asyncio.run(main())
 
 
+@pytest.mark.parametrize(
+    "written", ["1e400", "-1e400", '"soon"', '""', "true", "[60]", '{"seconds": 60}', "null"]
+)
+def test_an_expiry_that_says_nothing_costs_no_token(written: str) -> None:
+    """It is then kept as one without, an hour. Servers that write a byte order mark are understood, too."""
+
+    async def main() -> None:
+        server, clock = TokenServer(), ManualClock(1000.0)
+        server.answer = answer(f'\ufeff{{"access_token": "t", "expires_in": {written}}}'.encode())
+        tokens = source(server, clock)
+        assert await text(tokens) == "Bearer t"
+        clock.set(1000.0 + 3_599.9)
+        assert await text(tokens) == "Bearer t"
+        assert len(server.requests) == 1
+
+    asyncio.run(main())
+
+
 def test_many_callers_cause_one_fetch() -> None:
     """Single flight, and a caller that is cancelled or out of time takes nothing from the others."""
 

@@ -157,3 +157,11 @@ def test_a_file_that_grows_is_found_out(tmp_path: Path) -> None:
     with pytest.raises(FileRefused) as refused:
         file.check_unchanged()
     assert refused.value.reason == "changed"
+
+
+def test_zeros_behind_packed_data_are_no_data(tmp_path: Path) -> None:
+    """As `gzip -d` takes them: some programs fill up their last block."""
+    packed = gzip.compress(b"a\td_sid=1\n") + bytes(512) + gzip.compress(b"b\td_sid=1\n") + bytes(300_000)
+    file = open_file(tmp_path, packed, PACKED)
+    assert file.survey().lines == 2
+    assert list(file.lines(0)) == [(1, b"a\td_sid=1"), (2, b"b\td_sid=1")]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
@@ -254,6 +255,22 @@ def _only_message_errors(body: bytes) -> None:
         return
     assert list(message.entries()) is not None
     assert message.users
+
+
+@pytest.mark.parametrize(
+    ("body", "why"),
+    [
+        (b" \n", "the body is empty"),
+        (gzip.compress(PUBLISHED), "the body is packed with gzip"),
+        (PUBLISHED.decode().encode("utf-16"), "UTF-16"),
+        (PUBLISHED.decode().encode("utf-16-le"), "UTF-16"),
+        (b"a=b", "JSON is malformed"),
+    ],
+)
+def test_a_body_of_another_form_is_called_so(body: bytes, why: str) -> None:
+    with pytest.raises(MessageError, match="not a JSON document: ") as caught:
+        parse(body)
+    assert why in caught.value.reason
 
 
 @settings(max_examples=300)
