@@ -70,6 +70,7 @@ if TYPE_CHECKING:
     from arke.shard.protocol import ShardPort
     from arke.storage.committer import Committer
     from arke.storage.ports.directory import Directory
+    from arke.storage.ports.shard import ShardStore
 
 INBOX_FOLDER = "inbox"
 OWNED_WITHIN_S = 15.0
@@ -97,12 +98,21 @@ def check_egress(egress: Egress) -> None:
             raise SettingsError(f"egress.proxy_ca_file {detail}") from None
 
 
+def memory_store() -> SqliteShardStore:
+    """A shard's store in memory, for virtual time: nothing runs beside the event loop."""
+    return SqliteShardStore(MEMORY, committer=InlineCommitter(), key=b"virtual")
+
+
 def memory_engine(
-    poster: Poster, clock: Clock, entropy: Entropy, observer: FiguresObserver | None = None
+    poster: Poster,
+    clock: Clock,
+    entropy: Entropy,
+    observer: FiguresObserver | None = None,
+    store: ShardStore | None = None,
 ) -> tuple[Engine, Shard]:
-    """One shard in memory, for virtual time: nothing runs beside the event loop. `poster` is its network."""
+    """One shard in memory, or over this `store`, for virtual time. `poster` is its network."""
     shard = Shard(
-        SqliteShardStore(MEMORY, committer=InlineCommitter(), key=b"virtual"),
+        store or memory_store(),
         Ruling(Catalog(), 0, {}),
         wire=Wire(poster, Secrets()),
         clock=clock,

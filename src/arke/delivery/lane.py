@@ -13,23 +13,20 @@ trails the oldest device still open; after a crash the lane starts there, and th
 what was already done. Nothing waits in memory without bound: a lane that cannot send stops taking, and the
 journal keeps the rest.
 
-Behind real time, in the room that it leaves, come what is owed and sent again by itself (`arke.delivery.owed_feed`)
-and a batch run (`arke.delivery.batch_feed`).
+Behind real time, in the room that it leaves, comes what is owed and a batch run (`arke.delivery.behind`).
 """
 
 from __future__ import annotations
 
 import asyncio
-import contextlib
 from math import inf
 from typing import TYPE_CHECKING
 
-from arke.delivery.batch_feed import BatchFeed
+from arke.delivery.behind import BehindRealTime
 from arke.delivery.bookkeeper import RETRY_AFTER_S, Bookkeeper
 from arke.delivery.builder import Builder, Built
-from arke.delivery.open_device import BATCH, OWED, OpenDevice, Part
+from arke.delivery.open_device import BATCH, OpenDevice, Part
 from arke.delivery.outcome import conclude, owe, release
-from arke.delivery.owed_feed import OwedFeed
 from arke.delivery.report import RecordDeliveries
 from arke.delivery.sender import Sender
 from arke.delivery.window import Window
@@ -38,16 +35,11 @@ from arke.errors import Unavailable
 from arke.log import get_logger
 
 if TYPE_CHECKING:
-    from collections.abc import Container, Iterable, Sequence
+    from collections.abc import Sequence
 
-    from arke.clock import Clock
-    from arke.delivery.body import BodyBuilder
-    from arke.delivery.bookkeeper import Recorder
-    from arke.delivery.channel import Delivery, Message, Wire
-    from arke.delivery.observer import FiguresObserver
-    from arke.domain.batch import BatchProgress, BatchRun
+    from arke.delivery.channel import Delivery, Message
+    from arke.delivery.lane_parts import LaneParts, LanePlace
     from arke.domain.change import JournalRecord
-    from arke.storage.ports.shard import LaneReader
     from arke.telling.records import Route
 
 READ_AHEAD = 1_024
@@ -55,8 +47,6 @@ BUILT_AHEAD = 128
 """Devices read and built in one go when there is room for any, so that queries are few. News about one that
 has not left yet takes it back to be built again.
 """
-BATCH_CHUNK = 32
-"""Devices behind real time that are built in one go: real time comes in between."""
 
 log = get_logger("lane")
 
@@ -64,48 +54,31 @@ log = get_logger("lane")
 class Lane:
     """Delivers one destination's messages. Start `run` as a task; `stop` ends it."""
 
-    def __init__(
-        self,
-        route: Route,
-        *,
-        store: LaneReader,
-        recorder: Recorder,
-        wire: Wire,
-        bodies: BodyBuilder,
-        clock: Clock,
-        observer: FiguresObserver,
-        cursor: int,
-        journal_end: int,
-        recovered_until: int,
-        owed_count: int,
-        held: Container[int],
-        in_hand: Iterable[int] = (),
-        life: int = 0,
-    ) -> None:
-        """`held` are the devices that the shard holds still: nothing is built for them. `in_hand` are owed devices
-        that an earlier lane may have told more than it could write down. `life` as in `message_id`.
-        """
+    def __init__(self, route: Route, parts: LaneParts, place: LanePlace) -> None:
         self.route = route
-        self._store = store
-        self._clock = clock
-        self._observer = observer
-        self._window = Window(cursor)
-        self._journal_end = journal_end
-        self._recovered_until = recovered_until
-        self.owed_count = owed_count
-        self._held = held
+        self._store = parts.store
+        self._clock = parts.clock
+        self._observer = parts.observer
+        self._held = parts.held
+        self._window = Window(place.cursor, place.journal_end)
+        self._recovered_until = place.recovered_until
         self._wake = asyncio.Event()
-        self._in_doubt = set(in_hand)
-        self._builder = Builder(recovered_until, self._in_doubt)
+        self._in_doubt = {*place.in_hand}
+        self._builder = Builder(place.recovered_until, self._in_doubt)
         destination = route.destination
-        self._books = Bookkeeper(recorder, destination.id, cursor)
-        self.sender = Sender(destination, wire, bodies, self, clock=clock, observer=observer, life=life)
+        self._books = Bookkeeper(parts.recorder, destination.id, place.cursor)
+        self.sender = Sender(destination, parts, self)
+        self.behind = BehindRealTime(
+            destination,
+            parts,
+            place,
+            window=self._window,
+            books=self._books,
+            sender=self.sender,
+            wake=self._wake,
+        )
         self._quiet: dict[int, asyncio.Event] = {}
-        self._owed = OwedFeed(destination.id, store, self, started=clock.now())
-        self._feed: BatchFeed | None = None
-        self._last_run = 0
         self._recorded: asyncio.Event | None = None
-        self._stopping = False
         self._task: asyncio.Task[None] | None = None
 
     # --- life -------------------------------------------------------------------------------------------
@@ -116,7 +89,7 @@ class Lane:
 
     async def stop(self) -> None:
         """Stop taking, let what is in flight finish (each is bounded by its deadline), keep the cursor."""
-        self._stopping = self._books.stopping = True
+        self._books.stopping = True
         self._wake.set()
         if self._task is not None:
             await self._task
@@ -124,7 +97,7 @@ class Lane:
         while waited_for := self.sender.in_flight | self._books.at_work:
             await asyncio.wait(waited_for)
         await self._books.record_cursor(self._window.cursor, at_once=True)
-        await self._pause_batch()
+        await self.behind.pause_batch()
         await self.sender.close()
 
     @property
@@ -132,17 +105,12 @@ class Lane:
         """Nothing is waiting, buffered or in flight, the journal is read to its end, no batch runs, and nothing
         that is owed is being sent again.
         """
-        return not self._anything_to_send and not (self._resends and self._owed.busy)
-
-    @property
-    def _anything_to_send(self) -> bool:
-        """Whether there is anything but what is owed."""
-        return bool(self._window) or self._window.read_seq < self._journal_end or self._feed is not None
+        return not self.behind.anything_else and not (self.behind.resends and self.behind.owed.busy)
 
     @property
     def backlog(self) -> int:
         """Journal positions not yet behind the lane."""
-        return self._journal_end - self._window.cursor
+        return self._window.journal_end - self._window.cursor
 
     @property
     def cursor(self) -> int:
@@ -156,7 +124,7 @@ class Lane:
     @property
     def journal_end(self) -> int:
         """The newest journal position that it knows of."""
-        return self._journal_end
+        return self._window.journal_end
 
     def device(self, uid: int) -> OpenDevice | None:
         """The device between the journal and an acknowledgement; None: it is not."""
@@ -170,7 +138,7 @@ class Lane:
         """Whether a crash may have hidden what the device was told: its records from then are not done with."""
         if self._window.read_seq < self._recovered_until or uid in self._in_doubt:
             return True
-        if self._feed is not None and self._feed.recovering:
+        if self.behind.batch is not None and self.behind.batch.recovering:
             return True
         device = self._window.device(uid)
         return device is not None and device.first <= self._recovered_until
@@ -183,8 +151,7 @@ class Lane:
         """Go on under a changed catalog: what has not left yet is built again."""
         self.route = route
         self.sender.go_by(route.destination)
-        if route.destination.owed != "auto":
-            self._owed.clear()
+        self.behind.go_by(route.destination)
         self._window.take_all_back()
         self._wake.set()
 
@@ -192,8 +159,8 @@ class Lane:
 
     def offer(self, records: Sequence[JournalRecord], accepted: float) -> None:
         """Records just committed, in order. Taken at once if the lane is at the end and has room."""
-        at_end = self._window.read_seq == self._journal_end
-        self._journal_end = records[-1].seq
+        at_end = self._window.read_seq == self._window.journal_end
+        self._window.journal_end = records[-1].seq
         if at_end and not self._window.full:
             self._take(records, accepted)
         self._wake.set()
@@ -218,26 +185,24 @@ class Lane:
             loser = window.take(
                 record.seq, record.uid, kind, accepted, now, linger, catch_up=number in record.catch_up
             )
-            if loser == OWED:
-                self._owed.done(record.uid)
-            elif loser == BATCH and self._feed is not None:
-                self._feed.postpone(record.uid)
+            if loser:
+                self.behind.gives_way(record.uid, loser)
 
     def _linger_s(self, kind: str) -> float:
         """Privacy goes out at once."""
         return 0.0 if kind == "privacy" else self.route.destination.linger_ms / 1000
 
-    def _behind(self) -> bool:
+    def _reads_back(self) -> bool:
         """Whether there is something to read back from the journal, and room for it."""
-        return self._window.read_seq < self._journal_end and not self._window.full and self.sender.open
+        return self._window.unread and not self._window.full and self.sender.open
 
     async def _refill(self) -> None:
         """Read back from the journal what was not taken as it came. Nothing else is taken meanwhile: until then the
         lane is not at the journal's end.
         """
-        if not self._behind():
+        if not self._reads_back():
             return
-        end = self._journal_end  # it may move on while the store reads
+        end = self._window.journal_end  # it may move on while the store reads
         records = await self._store.journal(self._window.read_seq, READ_AHEAD)
         self._take(records, self._clock.now())
         if not records:
@@ -254,7 +219,7 @@ class Lane:
         others may follow them.
         """
         left = self._window.waiting_count
-        while left > 0 and (room := self._room()) > 0 and not self._stopping:
+        while left > 0 and (room := self._room()) > 0 and not self._books.stopping:
             most = room if self.sender.circuit.is_open else max(room, BUILT_AHEAD)
             devices = self._window.waiting(min(most, left), self._held)
             if not devices:
@@ -270,11 +235,13 @@ class Lane:
         window.read(devices)
         try:
             uids = [device.uid for device in devices]
-            states = await self._store.devices(uids, self.route.destination.id, owed=bool(self.owed_count))
+            states = await self._store.devices(
+                uids, self.route.destination.id, owed=bool(self.behind.owed_count)
+            )
             route, build = self.route, self._builder.build
             for device in devices:
                 if not device.stale:
-                    built, parts = build(route, device, states, self._feed)
+                    built, parts = build(route, device, states, self.behind.batch)
                     window.built(device)
                     if built is Built.TELLS:
                         window.put(device, parts)
@@ -304,7 +271,7 @@ class Lane:
     def _record_rows(self, device: OpenDevice) -> None:
         device.sending = True
         no_longer_owed = (device.uid,) if device.owed else ()
-        self.owed_count -= device.owed
+        self.behind.owed_count -= device.owed
         report = RecordDeliveries(self.route.destination.id, device.rows, no_longer_owed=no_longer_owed)
         self._books.record_beside(report, lambda: self._close(device))
 
@@ -313,9 +280,9 @@ class Lane:
         device.sending = True
         now = self._clock.now()
         owed = owe(self.route.destination, device, reason, int(now), now)
-        self.owed_count += not device.owed
-        self._owed.failed(owed.due)
-        progress = self._progress(device.kind, BatchCounts(users=1, owed=1))
+        self.behind.owed_count += not device.owed
+        self.behind.owed.failed(owed.due)
+        progress = self.behind.progress(device.kind, BatchCounts(users=1, owed=1))
         report = RecordDeliveries(self.route.destination.id, owed=(owed,), batch=progress)
         self._books.record_beside(report, lambda: self._close(device))
 
@@ -326,23 +293,11 @@ class Lane:
         now = asyncio.get_running_loop().time()
         destination = self.route.destination
         most = destination.max_users_per_request
-        messages = self._window.messages(now, most, all_of_them=self._stopping)
+        messages = self._window.messages(now, most, all_of_them=self._books.stopping)
         while self.sender.slots > 0 and (message := next(messages, None)) is not None:
             self.sender.send(destination, *message)
-        if self._stopping:
-            return
-        if self.owed_count:
-            # The rest of a device that is half told waits for no others where none are read.
-            flushing = not self._reads_owed or self._owed.flushing(self._clock.now())
-            messages = self._window.messages(now, most, all_of_them=flushing, behind=OWED)
-            while self._slots_behind() > 0 and (message := next(messages, None)) is not None:
-                self.sender.send(destination, *message, behind=True)
-        feed = self._feed
-        if feed is None:
-            return
-        messages = self._window.messages(now, most, all_of_them=feed.flushing, behind=BATCH)
-        while self._slots_behind() > 0 and (message := next(messages, None)) is not None:
-            self.sender.send(destination, *message, feed.run.number, behind=True)
+        if not self._books.stopping:
+            self.behind.send(now)
 
     async def delivered(self, parts: list[Part], message: Message, delivery: Delivery) -> None:
         """Commit the outcome of a message, then close the devices it completes.
@@ -356,17 +311,17 @@ class Lane:
             await self._recorded.wait()
         now = self._clock.now()
         self._observer.ended(parts, message, delivery, now)
-        outcome = conclude(parts, message, delivery, self._feed, now)
+        outcome = conclude(parts, message, delivery, self.behind.batch, now)
         if delivery.acknowledged:
-            self._owed.acknowledged(now)
+            self.behind.owed.acknowledged(now)
         cursor = self._window.cursor
         users, acknowledged = len(parts), delivery.acknowledged
         progress = None
-        if self._feed is not None:
+        if self.behind.batch is not None:
             counts = BatchCounts(
                 users, users * acknowledged, users * (not acknowledged), 1, int(acknowledged)
             )
-            progress = self._progress(parts[0].device.kind, counts)
+            progress = self.behind.progress(parts[0].device.kind, counts)
         recorded = await self._books.record(
             RecordDeliveries(
                 message.destination.id,
@@ -386,10 +341,10 @@ class Lane:
         if not recorded:
             return  # the devices stay open, and the cursor before them: the next start does them again
         for owed in outcome.owed:
-            self._owed.failed(owed.due)
+            self.behind.owed.failed(owed.due)
         for device in outcome.finished:
             self._in_doubt.discard(device.uid)
-            self.owed_count += (device.failure is not None) - device.owed
+            self.behind.owed_count += (device.failure is not None) - device.owed
             self._close(device)
         self._wake.set()
 
@@ -398,12 +353,12 @@ class Lane:
         room for, a batch, or whoever stops the lane.
         """
         return (
-            self._stopping
+            self._books.stopping
             or bool(self._quiet)
-            or self._feed is not None
-            or self.owed_count > 0
+            or self.behind.batch is not None
+            or self.behind.owed_count > 0
             or self._window.waiting_count > 0
-            or self._behind()
+            or self._reads_back()
             or self.sender.slots <= 0
             or any(part.device.again for part in parts)
         )
@@ -416,12 +371,7 @@ class Lane:
         return any(part.device.uid in self._quiet for part in parts)
 
     def is_back(self) -> None:
-        """The endpoint answers, which it did not: what failed over it is sent again before long, once all that a
-        crash may have hidden is done with.
-        """
-        if self.route.destination.owed == "auto":
-            self._owed.is_back(self._clock.now())
-            self._wake.set()
+        self.behind.is_back()
 
     def _close(self, device: OpenDevice) -> None:
         self._window.close(device)
@@ -438,12 +388,7 @@ class Lane:
                 deadline,
                 catch_up=device.again_catch_up,
             )
-        if device.kind == OWED:
-            self._owed.done(device.uid)
-        if self._feed is not None:
-            if device.kind == BATCH:
-                self._feed.done(device.uid)
-            self._feed.released(device.uid)
+        self.behind.closed(device)
         self._wake.set()
 
     # --- holding a device still -------------------------------------------------------------------------
@@ -464,177 +409,14 @@ class Lane:
 
     def wake(self) -> None:
         """Look again: a device may no longer be held."""
-        if self._feed is not None:
-            self._feed.retry_postponed(self._window)
+        if self.behind.batch is not None:
+            self.behind.batch.retry_postponed(self._window)
         self._wake.set()
-
-    @property
-    def acknowledged_at(self) -> float | None:
-        """When the endpoint last acknowledged something to this lane; None: not since it started."""
-        return self._owed.acknowledged_at
-
-    def acknowledged_elsewhere(self, at: float) -> None:
-        """The endpoint acknowledged something to another shard's lane."""
-        if self._owed.acknowledged_elsewhere(at, self._clock.now()):
-            self._wake.set()
-
-    # --- what is owed -----------------------------------------------------------------------------------
-
-    @property
-    def _resends(self) -> bool:
-        """Whether what is owed is sent again by itself, once all that a crash may have hidden is done with."""
-        return (
-            self.owed_count > 0
-            and self.route.destination.owed == "auto"
-            and not self._stopping
-            and self._window.read_seq >= self._recovered_until
-        )
-
-    @property
-    def _reads_owed(self) -> bool:
-        """Whether more of what is owed may be built now: where the endpoint has just become reachable and has
-        answered nothing yet, only if there is nothing else to find out with.
-        """
-        circuit = self.sender.circuit
-        return self._resends and (
-            not circuit.is_open or (circuit.connected and not self._anything_to_send and self.sender.open)
-        )
-
-    @property
-    def _may_reach_for_owed(self) -> bool:
-        return self._resends and self.sender.circuit.unreachable
-
-    def _reach(self) -> None:
-        """An endpoint that cannot be reached is tried while there is something for it."""
-        if self.sender.circuit.unreachable and (self._anything_to_send or self._resends):
-            self.sender.try_to_connect(self.route.destination)
-
-    async def _resend_some(self) -> bool:
-        """Build some of what is owed. True: there may be room for more at once."""
-        feed = self._owed
-        if not self._reads_owed:
-            return False
-        if self.sender.circuit.is_open:
-            feed.is_back(self._clock.now())
-        if feed.wants_page(self._clock.now()):
-            feed.paging = self._books.beside(self._owed_page())
-        room = self._room_behind()
-        if room <= 0:
-            return False
-        now = self._clock.now()
-        devices = []
-        for owed in feed.take(room, self._window, self._held):
-            device = self._window.admit_behind(owed.uid, OWED, owed.seq, now)
-            device.debt = owed
-            devices.append(device)
-        if devices:
-            await self._build(devices)
-        return bool(devices)
-
-    async def _owed_page(self) -> None:
-        try:
-            await self._owed.read_page(self._clock.now())
-        finally:
-            self._owed.paging = None
-            self._wake.set()
-
-    # --- batches ----------------------------------------------------------------------------------------
-
-    @property
-    def batch(self) -> int | None:
-        """The number of the run in flight."""
-        return self._feed.run.number if self._feed is not None else None
-
-    def begin_batch(self, run: BatchRun) -> None:
-        """Go on with a run from its place. One that is in flight already goes on as it does, and one that has ended
-        here since it was read from the store has ended.
-        """
-        if self._feed is None and not self._stopping and run.number > self._last_run:
-            self._feed = BatchFeed(run, self._store, self)
-            self._wake.set()
-
-    async def batch_ended(self, timeout_s: float) -> None:
-        """Wait until no run is in flight, at most so long."""
-        if self._feed is None:
-            return
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(timeout_s):
-                await self._feed.ended.wait()
-
-    async def record_progress(self, progress: BatchProgress) -> bool:
-        """Commit how far the batch has come; False: the lane is stopping without."""
-        return await self._books.record(RecordDeliveries(self.route.destination.id, batch=progress))
-
-    async def record_in_hand(self, uids: list[int]) -> bool:
-        return await self._books.record(RecordDeliveries(self.route.destination.id, in_hand=tuple(uids)))
-
-    def _progress(self, kind: str, counts: BatchCounts) -> BatchProgress | None:
-        return self._feed.progress(counts) if kind == BATCH and self._feed is not None else None
-
-    def _slots_behind(self) -> int:
-        return self.sender.slots_behind(shared=self.route.destination.realtime)
-
-    def _room_behind(self) -> int:
-        """How many more of the devices that go behind real time it is worth building now."""
-        most = self.route.destination.max_users_per_request
-        return min(self._slots_behind() * most - self._window.buffered_behind(most), BATCH_CHUNK)
-
-    async def _feed_some(self) -> bool:
-        """Build some of a batch's devices, once all that a crash may have hidden in real time is done with.
-        True: there may be room for more at once.
-        """
-        feed = self._feed
-        if feed is None or self._stopping or self._window.read_seq < self._recovered_until:
-            return False
-        if feed.over:
-            self._end_batch(feed)
-            return False
-        if feed.wants_page:
-            feed.paging = self._books.beside(self._page(feed))
-        room = self._room_behind()
-        if room <= 0:
-            return False
-        now = self._clock.now()
-        devices = [
-            self._window.admit_behind(uid, BATCH, feed.run.to_seq, now)
-            for uid in feed.take(room, self._window, self._held)
-        ]
-        if devices:
-            await self._build(devices)
-        return bool(devices)
-
-    async def _page(self, feed: BatchFeed) -> None:
-        try:
-            await feed.read_page()
-        finally:
-            feed.paging = None
-            self._wake.set()
-
-    def _end_batch(self, feed: BatchFeed) -> None:
-        if feed.finishing:
-            return
-        feed.finishing = True
-
-        async def end() -> None:
-            if await self.record_progress(feed.finished(int(self._clock.now()))):
-                self._feed, self._last_run = None, feed.run.number
-                feed.ended.set()
-
-        _ = self._books.beside(end())
-
-    async def _pause_batch(self) -> None:
-        """The lane stops: what it knows to be done need not be told again."""
-        feed = self._feed
-        if feed is None:
-            return
-        if not self._window.anything_sending():
-            await self.record_progress(feed.paused())
-        feed.ended.set()
 
     # --- the pump ---------------------------------------------------------------------------------------
 
     async def _run(self) -> None:
-        while not self._stopping:
+        while not self._books.stopping:
             self._wake.clear()
             try:
                 await self._turn_once()
@@ -654,17 +436,25 @@ class Lane:
         self._reach()
         await self._refill()
         await self._expand()
-        fed = self.owed_count > 0 and await self._resend_some()
-        fed |= await self._feed_some()
+        fed = False
+        for bring in (self.behind.bring_owed, self.behind.bring_batch):
+            if devices := bring():
+                await self._build(devices)
+                fed = True
         self._form()
         await self._books.record_cursor(self._window.cursor)
-        if fed or (self._behind() and self._room() > 0):
+        if fed or (self._reads_back() and self._room() > 0):
             await asyncio.sleep(0)
         else:
             await self._wait()
 
+    def _reach(self) -> None:
+        """An endpoint that cannot be reached is tried while there is something for it."""
+        if self.sender.circuit.unreachable and (self.behind.anything_else or self.behind.resends):
+            self.sender.try_to_connect(self.route.destination)
+
     async def _wait(self) -> None:
-        self.sender.rests(wants=self._resends or not self.idle)
+        self.sender.rests(wants=self.behind.resends or not self.idle)
         delay_s = self._next_wait_s()
         if delay_s is None:
             await self._wake.wait()
@@ -681,12 +471,12 @@ class Lane:
         sends_at = self.sender.waits_until(now)
         if sends_at is not None:
             if sends_at > now:
-                if not self.idle or self._may_reach_for_owed:
+                if not self.idle or (self.behind.resends and self.sender.circuit.unreachable):
                     moments.append(sends_at)
             elif self.sender.slots > 0:
                 moments += self._window.deadlines()
-        if self._resends and not self.sender.circuit.is_open:
-            moments.append(now + self._owed.waits_until() - self._clock.now())
+        if self.behind.resends and not self.sender.circuit.is_open:
+            moments.append(now + self.behind.owed.waits_until() - self._clock.now())
         cursor_due = self._books.cursor_due(self._window.cursor)
         if cursor_due is not None:
             moments.append(cursor_due)

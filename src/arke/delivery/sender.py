@@ -17,12 +17,9 @@ from arke.log import get_logger
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from arke.clock import Clock
-    from arke.delivery.body import BodyBuilder
-    from arke.delivery.channel import Wire
     from arke.delivery.gate import Gate
     from arke.delivery.https.ports import Answer
-    from arke.delivery.observer import FiguresObserver
+    from arke.delivery.lane_parts import LaneParts
     from arke.delivery.open_device import Key, OpenDevice, Part
     from arke.domain.catalog import Destination
 
@@ -58,25 +55,14 @@ class SenderOwner(Protocol):
 class Sender:
     """Sends one destination's messages concurrently and reports to its `owner` how each ended."""
 
-    def __init__(
-        self,
-        destination: Destination,
-        wire: Wire,
-        bodies: BodyBuilder,
-        owner: SenderOwner,
-        *,
-        clock: Clock,
-        observer: FiguresObserver,
-        life: int = 0,
-    ) -> None:
-        """`life` as in `message_id`."""
-        self._wire = wire
-        self._life = life
+    def __init__(self, destination: Destination, parts: LaneParts, owner: SenderOwner) -> None:
+        self._wire = wire = parts.wire
+        self._life = parts.life
         self._lease = wire.lease
-        self._bodies = bodies
+        self._bodies = parts.bodies
         self._owner = owner
-        self._clock = clock
-        self._observer = observer
+        self._clock = parts.clock
+        self._observer = parts.observer
         self._channel: Channel | None = None
         self.circuit = Circuit()
         self.concurrency = Concurrency()

@@ -31,10 +31,12 @@ MOST_DEVICES = 4_096
 
 
 class Window:
-    """Where every device is, and the journal position behind which all is done."""
+    """Where every device is, how far the journal is read, and the position behind which all is done."""
 
-    def __init__(self, cursor: int) -> None:
+    def __init__(self, cursor: int, journal_end: int = 0) -> None:
+        """`journal_end` is the newest journal position that is known of."""
         self.read_seq = cursor
+        self.journal_end = journal_end
         self._open: dict[int, OpenDevice] = {}
         self._order: deque[tuple[int, int]] = deque()
         self._waiting: dict[int, OpenDevice] = {}
@@ -52,6 +54,11 @@ class Window:
     @property
     def full(self) -> bool:
         return len(self._open) >= MOST_DEVICES
+
+    @property
+    def unread(self) -> bool:
+        """Whether the journal has more than was read."""
+        return self.read_seq < self.journal_end
 
     @property
     def cursor(self) -> int:

@@ -163,11 +163,8 @@ class FileDesk:
         if listed.edition:
             opted_out.update(uuid for uuid in uuids if listed.device(uuid))
         by_shard: dict[int, list[DeviceLines]] = {}
-        for shard, one in zip(self._shards.numbers_of(uuids), part.devices, strict=True):
-            if shard in by_shard:
-                by_shard[shard].append(one)
-            else:
-                by_shard[shard] = [one]
+        for one in part.devices:
+            by_shard.setdefault(self._shards.number_of(one.uuid), []).append(one)
         answered: list[tuple[Sequence[DeviceLines], Onboarded | Failed]] = []
 
         async def run(shard: int, devices: Sequence[DeviceLines]) -> None:

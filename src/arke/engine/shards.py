@@ -11,7 +11,7 @@ import msgspec
 
 from arke.background import Background, all_of, every
 from arke.domain.event import Accepted
-from arke.domain.placement import shard_of, shards_of
+from arke.domain.placement import shard_of
 from arke.errors import ArkeError, Overloaded, ShardDown, Unavailable
 from arke.shard.commands import (
     Failed,
@@ -26,7 +26,7 @@ from arke.shard.commands import (
 from arke.shard.protocol import AskPromised, AskStatus, Drain, ShareAcknowledgements
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Sequence
     from collections.abc import Set as AbstractSet
 
     from arke.domain.identity import Mapped
@@ -82,10 +82,6 @@ class Shards:
     def number_of(self, uuid: str) -> int:
         """Which shard a device lives in."""
         return shard_of(uuid, len(self._ports))
-
-    def numbers_of(self, uuids: Iterable[str]) -> list[int]:
-        """The same for many."""
-        return shards_of(uuids, len(self._ports))
 
     # --- commands ---------------------------------------------------------------------------------------
 

@@ -3,7 +3,7 @@
 To resolve a device, to have its links stored and to hand its event to a shard costs a transaction, a frame and
 several wake-ups each time, however many events it is for. A call leaves as soon as the loop has read what there
 was; where others are under way, it leaves when one of them is answered, or after a moment, and takes along what
-has come meanwhile. One that is full waits for nobody.
+has come meanwhile. One that has enough waits for nobody, unless the shards have the next one already.
 """
 
 from __future__ import annotations
@@ -20,9 +20,12 @@ if TYPE_CHECKING:
     from arke.domain.event import Accepted, IncomingEvent
     from arke.errors import EventError
 
-MOST: Final = 32
-"""Events that go together. If all went that there are, the shards would have nothing to do while they are read and
-decided, and this process nothing while they are committed; of fewer a call costs too much.
+MOST: Final = 500
+"""Events that go together."""
+ENOUGH: Final = 32
+"""With so many a call leaves, if there is at most one under way for each shard. If all went that there are, the
+shards would have nothing to do while they are read and decided, and this process nothing while they are committed.
+With more under way than that it gathers more of them, since of fewer a call costs more.
 """
 MOMENT_S: Final = 0.001
 """How long a call waits for company while every shard has one to commit, after which it would be committed."""
@@ -123,8 +126,8 @@ class Together:
         """What `Ingest.ingest` returns or raises, of these alone."""
         loop = asyncio.get_running_loop()
         call = self._open.get(evaluated)
-        if call is not None and len(call.events) >= MOST:
-            call = None  # it has left
+        if call is not None and call.gone and len(call.events) >= ENOUGH:
+            call = None
         if call is None:
             call = self._open[evaluated] = _Call(evaluated=evaluated)
             if self._under_way < self._shards:
@@ -137,7 +140,7 @@ class Together:
         call.callers.append(caller)
         call.of += [caller] * len(events)
         call.events += events
-        if len(call.events) >= MOST:
+        if len(call.events) >= (ENOUGH if self._under_way <= self._shards else MOST):
             self._leave(call)
         return told
 

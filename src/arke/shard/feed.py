@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Final, Protocol
 from arke.background import POSTPONED, Pause
 from arke.errors import Fenced, ShardDown, Unavailable
 from arke.log import get_logger
-from arke.shard.commands import Failed
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -93,9 +92,7 @@ class Answers:
 
 
 class Feed:
-    """Submits what the log brings, one group at a time. `failed` events were taken and could not be applied:
-    the shard has logged why.
-    """
+    """Submits what the log brings, one group at a time. Of an event that cannot be applied the shard logs why."""
 
     def __init__(self, name: str, taker: Taker, answers: Answers, drained: Callable[[], None]) -> None:
         """`drained` is called whenever the feed was `full` and is not any more."""
@@ -107,7 +104,6 @@ class Feed:
         self._ahead = 0
         self._wake = asyncio.Event()
         self._closing = False
-        self.failed = 0
         self.held = False
         """Whether what is at hand could not be stored, and is to be tried again."""
 
@@ -173,4 +169,3 @@ class Feed:
             end = start + len(message.sights)
             self._answers.note(message, results[start:end])
             start = end
-        self.failed += sum(isinstance(result, Failed) for result in results)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from arke.delivery.body import BodyBuilder
 from arke.delivery.lane import Lane
+from arke.delivery.lane_parts import LaneParts, LanePlace
 from arke.storage.ports.shard import GroupWrites
 
 if TYPE_CHECKING:
@@ -38,14 +39,12 @@ class Lanes(Mapping[int, Lane]):
     ) -> None:
         """`delivering` False: they only say where they stand."""
         self._store = store
-        self._recorder = recorder
-        self._wire = wire
-        self._clock = clock
-        self._observer = observer
         self._delivering = delivering
-        self._bodies = BodyBuilder()
         self._lanes: dict[int, Lane] = {}
         self._held: Counter[int] = Counter()
+        self._parts = LaneParts(
+            store, recorder, wire, BodyBuilder(), clock, observer, self._held, life=store.restored
+        )
         self._routing: Routing | None = None
         self._recovered_until = 0
 
@@ -86,26 +85,17 @@ class Lanes(Mapping[int, Lane]):
             if lane is not None:
                 lane.reroute(route)
                 continue
-            lane = Lane(
-                route,
-                store=self._store,
-                recorder=self._recorder,
-                wire=self._wire,
-                bodies=self._bodies,
-                clock=self._clock,
-                observer=self._observer,
+            place = LanePlace(
                 cursor=cursors.get(destination_id, last_seq),
                 journal_end=last_seq,
                 recovered_until=self._recovered_until,
                 owed_count=owed.get(destination_id, 0),
-                held=self._held,
-                in_hand=await self._store.owed_in_hand(destination_id),
-                life=self._store.restored,
+                in_hand=tuple(await self._store.owed_in_hand(destination_id)),
             )
-            self._lanes[destination_id] = lane
+            lane = self._lanes[destination_id] = Lane(route, self._parts, place)
             run = runs.get(destination_id)
             if run is not None and run.finished_at is None:
-                lane.begin_batch(run)
+                lane.behind.begin_batch(run)
             if self._delivering:
                 lane.start()
 
@@ -137,7 +127,7 @@ class Lanes(Mapping[int, Lane]):
         """A device of each of these is owed no more."""
         for destination_id in destinations:
             if destination_id in self._lanes:
-                self._lanes[destination_id].owed_count -= 1
+                self._lanes[destination_id].behind.owed_count -= 1
 
     # --- devices that are held --------------------------------------------------------------------------
 
@@ -184,6 +174,6 @@ class Lanes(Mapping[int, Lane]):
         """See `ShareAcknowledgements`."""
         for number, at in elsewhere.items():
             if number in self._lanes:
-                self._lanes[number].acknowledged_elsewhere(at)
-        found = {number: lane.acknowledged_at for number, lane in self._lanes.items()}
+                self._lanes[number].behind.acknowledged_elsewhere(at)
+        found = {number: lane.behind.acknowledged_at for number, lane in self._lanes.items()}
         return {number: at for number, at in found.items() if at is not None}

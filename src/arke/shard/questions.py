@@ -170,10 +170,10 @@ class Questions:
 
     async def _lane(self, lane: Lane, latencies: int) -> LaneStatus:
         destination, now = lane.route.destination, asyncio.get_running_loop().time()
-        resends = lane.owed_count > 0 and destination.owed == "auto"
+        resends = lane.behind.owed_count > 0 and destination.owed == "auto"
         return LaneStatus(
             destination.id,
-            lane.owed_count,
+            lane.behind.owed_count,
             lane.backlog,
             lane.sender.circuit.state(now),
             self._counts.observer.figures(destination.id, latencies=latencies),

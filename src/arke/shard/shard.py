@@ -569,8 +569,8 @@ class Shard:
                 return None
             self.lanes.go_by(self._routing_now())
         if known.finished_at is None:  # whoever began it may have gone before the lane heard of it
-            lane.begin_batch(known)
-        await lane.batch_ended(request.wait_s)
+            lane.behind.begin_batch(known)
+        await lane.behind.batch_ended(request.wait_s)
         return await self.store.batch(request.destination)
 
     async def _drain(self, timeout_s: float) -> None:

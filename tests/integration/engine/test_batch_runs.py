@@ -345,7 +345,7 @@ class TestBesideRealTime:
                         for uid, device in lane._window._open.items()
                         if device.kind == "batch" and device.parts and not device.sending
                     ]
-                    return bool(waiting) and lane._slots_behind() == 0
+                    return bool(waiting) and lane.behind.slots == 0
 
                 await eventually(found, "a device in a message that is not full")
                 profiles = (await store.devices(waiting, DESTINATION)).profiles

@@ -96,9 +96,9 @@ def test_what_is_owed_goes_with_the_device(tmp_path: Path) -> None:
         poster = NotingPoster(500)
         async with running_shard(open_store(tmp_path), poster) as shard:
             await ask(shard, sight(1), sight(2))
-            await eventually(lambda: shard.lanes[1].owed_count == 2, "both owed")
+            await eventually(lambda: shard.lanes[1].behind.owed_count == 2, "both owed")
             assert await ask(shard, Erase(device(1))) == [Erased((1,))]
-            assert shard.lanes[1].owed_count == 1
+            assert shard.lanes[1].behind.owed_count == 1
             assert await shard.store.owed_counts() == {1: 1}
 
     asyncio.run(main())

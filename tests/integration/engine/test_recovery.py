@@ -50,7 +50,7 @@ def test_what_is_owed_stays_owed(tmp_path: Path) -> None:
             await idle(shard)
             assert poster.posted == []
             assert await store.owed_counts() == {DESTINATION: 1}
-            assert shard.lanes[DESTINATION].owed_count == 1
+            assert shard.lanes[DESTINATION].behind.owed_count == 1
             await shard.submit([Replay(None, shard.now, (0, 0), 10)])
             await idle(shard)
             assert device(1).encode() in poster.posted[-1].body

@@ -9,12 +9,12 @@ from __future__ import annotations
 import asyncio
 import inspect
 import json
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import msgspec
 import pytest
 
-from arke.app import memory_engine
+from arke.app import memory_engine, memory_store
 from arke.clock import SeededEntropy
 from arke.delivery import window
 from arke.domain.batch import BatchRun
@@ -109,11 +109,10 @@ class World:
     def __init__(self, loop: VirtualTimeLoop) -> None:
         self.poster = NotingPoster()
         self.clock = VirtualClock(loop, START)
-        self.engine, self.shard = memory_engine(self.poster, self.clock, SeededEntropy(1))
-        self.store = SlowStore(self.shard.store)
-        self.shard.store = self.shard.walks._reader = self.store
-        self.shard.runner._store = self.shard.lanes._store = self.store
-        self.shard._questions._store = self.shard._questions._inspection._reader = self.store
+        self.store = SlowStore(memory_store())
+        self.engine, self.shard = memory_engine(
+            self.poster, self.clock, SeededEntropy(1), store=cast("ShardStore", self.store)
+        )
 
     async def see(self, **fields: object) -> None:
         event = IncomingEvent(uuid=UUID, ids=(DeclaredId(DPID, "x"),), **fields)  # type: ignore[arg-type]

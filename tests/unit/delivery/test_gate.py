@@ -190,7 +190,7 @@ def test_what_an_endpoint_refuses_for_a_while_is_told_afterwards() -> None:
             await worker.engine.events.ingest(seen(80 + 16 * hour, 96 + 16 * hour))
             await asyncio.sleep(3_600)
             await worker.engine.drain(600)
-        owed.extend(shard.lanes[7].owed_count for shard in worker.shards)
+        owed.extend(shard.lanes[7].behind.owed_count for shard in worker.shards)
         await worker.stop()
 
     owed: list[int] = []
@@ -214,7 +214,11 @@ def test_no_shard_waits_for_the_others_to_have_told_everything() -> None:
             await asyncio.sleep(TOOK_S / 2)
             for number, shard in enumerate(worker.shards):
                 lane = shard.lanes.get(7)
-                if lane is not None and lane.acknowledged_at is not None and acknowledged[number] is None:
+                if (
+                    lane is not None
+                    and lane.behind.acknowledged_at is not None
+                    and acknowledged[number] is None
+                ):
                     acknowledged[number] = loop.time()
         first.extend(at for at in acknowledged if at is not None)
         last.append(loop.time())

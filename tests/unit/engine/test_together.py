@@ -10,7 +10,7 @@ import pytest
 
 from arke.domain.event import Accepted, IncomingEvent
 from arke.engine import together as together_
-from arke.engine.together import MOST, Together
+from arke.engine.together import ENOUGH, MOST, Together
 from arke.errors import EventError, ShardDown, StoreUnavailable
 from patience import eventually
 
@@ -179,25 +179,26 @@ async def test_what_is_refused_before_a_shard_was_asked_lets_no_call_leave(
 async def test_a_call_has_so_many_events_at_most() -> None:
     way = Way()
     together = Together(way)
-    await asyncio.gather(*(together.taken(events(str(n)), evaluated=True) for n in range(MOST + 1)))
-    assert [len(uuids) for uuids, _ in way.calls] == [MOST, 1]
+    many = 2 * ENOUGH + MOST + 1
+    await asyncio.gather(*(together.taken(events(str(n)), evaluated=True) for n in range(many)))
+    assert [len(uuids) for uuids, _ in way.calls] == [ENOUGH, ENOUGH, MOST, 1]
 
 
-async def test_a_call_that_is_full_waits_for_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
-    """So that a shard has the next one to commit while the one before it is answered."""
+async def test_a_call_that_has_enough_waits_for_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
+    """So that each shard has the next one to commit while the one before it is answered; what comes beyond that
+    gathers.
+    """
     monkeypatch.setattr(together_, "MOMENT_S", PATIENCE_S)
     monkeypatch.setattr(together_, "COMPANY_S", PATIENCE_S)
     way = Way()
     way.go.clear()
-    together = Together(way)
-    told = [together.taken(events(str(n)), evaluated=True) for n in range(2 * MOST)]
+    together = Together(way, 2)
+    told = [together.taken(events(str(n)), evaluated=True) for n in range(4 * ENOUGH + 1)]
     await asyncio.sleep(0)
-    assert [len(uuids) for uuids, _ in way.calls] == [MOST, MOST]
-    last = await begun(together, "last")
-    assert len(way.calls) == 2
+    assert [len(uuids) for uuids, _ in way.calls] == [ENOUGH] * 3
     way.go.set()
-    await asyncio.gather(*told, last)
-    assert [len(uuids) for uuids, _ in way.calls] == [MOST, MOST, 1]
+    await asyncio.gather(*told)
+    assert [len(uuids) for uuids, _ in way.calls] == [ENOUGH] * 3 + [ENOUGH + 1]
 
 
 async def test_only_who_has_nothing_stored_is_told_by_an_error() -> None:
