@@ -328,6 +328,19 @@ def test_a_quote_that_is_never_closed_costs_its_line(tmp_path: Path, behind: byt
     assert (members(people)["3"], members(people)["1"], members(people)["abc"]) == (None, 1, 1)
 
 
+@pytest.mark.parametrize("rows", [b'1,",0\n3,ok,1\n2,",1\n', b'1,"open,0\n\n3,ok,1\n2,6",1\n'])
+def test_lines_that_are_one_row_or_several_speak_for_nobody(tmp_path: Path, rows: bytes) -> None:
+    """As one row they would tell the first one's person what the last line says, maybe of another; as rows they
+    would let what somebody typed into a form speak for others.
+    """
+    receipt, people = load(tmp_path, "notes.csv", b"cookie,note,churn\n" + rows + b"abc,,1\n", NOTED)
+    assert (receipt.received, receipt.stored, receipt.errors) == (4, 1, {"format": 3})
+    assert members(people) == {"1": None, "2": None, "3": None, "abc": 1}
+    last = 1 + rows.count(b"\n")
+    assert receipt.samples["format"][-1].line == last
+    assert receipt.samples["format"][0].why.startswith(f"lines 2 to {last} are one row in quotes")
+
+
 def test_a_file_of_many_rows_of_several_lines_is_read_in_chunks(tmp_path: Path) -> None:
     """A chunk ends behind a row, and the next one begins there."""
     rows = "".join(f'n{number},"a\nabc,,0\nb",1\n' for number in range(5_000))
