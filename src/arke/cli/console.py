@@ -17,7 +17,7 @@ def console(
 ) -> None:
     """Print a link to the console that signs in once.
 
-    Without --token it may do everything.
+    With --url it may do what the token may, here everything.
     """
     import msgspec
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import click
+from click.core import ParameterSource
 
 from arke.cli.completion import destination_ids, segment_ids
 from arke.cli.declared import Argument, Option
@@ -120,12 +121,21 @@ def client(
     from arke.errors import InvalidInput
     from arke.settings import find_settings
 
+    if url is None and _typed("token"):
+        raise InvalidInput("--token goes with --url: without that no token is asked for, and all is allowed")
     if token is not None and not (token.isascii() and token.isprintable() and " " not in token):
         raise InvalidInput(
             "the token has characters that no token has: see that no line end or space came along"
         )
     waits = _say if sys.stderr.isatty() else None
     return connect(data, url, token, find_settings(config), insecure=insecure, waits=waits)
+
+
+def _typed(name: str) -> bool:
+    """Whether a parameter was typed: a variable of the environment may be there for something else."""
+    context = click.get_current_context(silent=True)
+    source = None if context is None else context.get_parameter_source(name)
+    return source is ParameterSource.COMMANDLINE
 
 
 def _say(text: str) -> None:
