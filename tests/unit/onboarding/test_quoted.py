@@ -73,6 +73,12 @@ def test_stray_quotes_are_read_in_linear_time(monkeypatch: pytest.MonkeyPatch, l
     assert parsed <= 2 * many
 
 
+def test_rows_behind_a_stray_quote_are_put_together_as_before() -> None:
+    """However much was read ahead of it in vain."""
+    lines = [b'1,"open,1', *[b"2,x,1"] * 10_000, b'3,"b"x,1', b'1,6","a', b"3,x,1", b'b"']
+    assert rows_of(lines)[-2:] == [(10_002, b'3,"b"x,1'), (10_005, b'1,6","a\n3,x,1\nb"')]
+
+
 @pytest.mark.parametrize("over", [0, 1])
 def test_a_row_has_as_many_bytes_as_a_line(over: int) -> None:
     lines = [b'1,"', b"x" * (MAX_LINE_BYTES - 8 + over), b'",1']
