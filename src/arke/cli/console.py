@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 
-from arke.cli.options import DATA, Config, Data, Insecure, Json, Token, Url, client
+from arke.cli.options import DATA, UNHEEDED, Config, Data, Insecure, Json, Token, Url, client, typed
 
 
 def console(
@@ -21,6 +21,10 @@ def console(
     """
     import msgspec
 
+    from arke.errors import InvalidInput
+
+    if url is None and typed("token"):  # the link would do everything, for whoever asked for less
+        raise InvalidInput(UNHEEDED)
     link = client(data, url, token, config, insecure=insecure).sign_in_link()
     if url is not None:  # the way that is known to work
         link = msgspec.structs.replace(link, url=url.rstrip("/") + link.path)

@@ -18,18 +18,28 @@ if TYPE_CHECKING:
     Line = tuple[int, bytes | None]
 
 
+AHEAD_BYTES = 4_096
+"""Of lines that may be read ahead in vain for each line."""
+
+
 def put_together(lines: Iterator[Line], delimiter: str, width: int | None = None) -> Iterator[Line]:
     """The rows of a file, each under the number of its last line. What is put together has `width` columns, where
     that is known, and as many bytes as a line may have.
     """
     read: deque[Line] = deque()
+    alone_until = 0
     while True:
         line = read.popleft() if read else next(lines, None)
         if line is None:
             return
-        if line[1] is not None and b'"' in line[1]:
+        number, raw = line
+        # An odd number of quotes leaves one open. So many lines that were read ahead in vain are not read again for
+        # each of them.
+        if raw is not None and raw.count(b'"') & 1 and number > alone_until:
             taken = _row(line, read, lines, delimiter, width)
-            line = (taken[-1][0], b"\n".join(raw for _, raw in taken if raw is not None))
+            if len(taken) == 1 and sum(len(ahead or b"") for _, ahead in read) > AHEAD_BYTES:
+                alone_until = read[-1][0]
+            line = (taken[-1][0], b"\n".join(part for _, part in taken if part is not None))
         yield line
 
 

@@ -13,9 +13,11 @@ import pyarrow.parquet as parquet
 import pytest
 
 from arke.errors import InvalidInput
+from arke.onboarding.quoted import put_together
 from integration.onboarding.desk import COOKIES, open_desk
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
     from arke.onboarding.receipt import Receipt
@@ -326,6 +328,24 @@ def test_a_quote_that_is_never_closed_costs_its_line(tmp_path: Path, behind: byt
     assert receipt.errors.get("format") == 1
     assert receipt.samples["format"][0].line == 2
     assert (members(people)["3"], members(people)["1"], members(people)["abc"]) == (None, 1, 1)
+
+
+def test_lines_are_not_read_ahead_again_and_again() -> None:
+    """Each opens a quote that no line closes: a file of them would take the square of its length."""
+    read = 0
+
+    def lines() -> Iterator[tuple[int, bytes]]:
+        for number in range(1, 5_001):
+            yield number, Counted(b'",a","' + b"x" * 60)
+
+    class Counted(bytes):
+        def decode(self, *_: Any, **__: Any) -> str:
+            nonlocal read
+            read += 1
+            return super().decode()
+
+    assert sum(1 for _ in put_together(lines(), ",", 3)) == 5_000
+    assert read <= 5_000 * 60
 
 
 def test_a_file_of_many_rows_of_several_lines_is_read_in_chunks(tmp_path: Path) -> None:
