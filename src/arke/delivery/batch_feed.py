@@ -85,10 +85,13 @@ class BatchFeed:
         """Whether a crash may have hidden what some of the devices were told, which are not done again yet."""
         return self.position < self._recovered
 
-    @property
-    def flushing(self) -> bool:
-        """Whether messages that are not full must wait no longer: nothing comes to fill them."""
-        return not self._ready and self.paging is None and not self.wants_page
+    def flushing(self, *, under_way: bool) -> bool:
+        """Whether messages that are not full must wait no longer: nothing comes to fill them. While some are
+        `under_way` it may: once the oldest page is done the next one is read.
+        """
+        if self._ready or self.paging is not None or self.wants_page:
+            return False
+        return self._exhausted or not under_way
 
     @property
     def wants_page(self) -> bool:

@@ -94,7 +94,8 @@ class BehindRealTime:
         feed = self.batch
         if feed is None:
             return
-        messages = self._window.messages(now, most, all_of_them=feed.flushing, behind=BATCH)
+        flushing = feed.flushing(under_way=self._sender.under_way_behind)
+        messages = self._window.messages(now, most, all_of_them=flushing, behind=BATCH)
         while self.slots > 0 and (message := next(messages, None)) is not None:
             self._sender.send(self._destination, *message, feed.run.number, behind=True)
 

@@ -137,6 +137,11 @@ class Sender:
             limit = (limit + 1) // 2  # rounded up: half in use is what lets the limit grow
         return min(limit - len(self._behind), self.slots)
 
+    @property
+    def under_way_behind(self) -> bool:
+        """Whether a message is on its way that goes behind real time. The owner is told when it has ended."""
+        return bool(self._behind)
+
     def waits_until(self, now: float) -> float | None:
         """When a message may leave that may not now; None where only an answer tells, or the gate. Past or `now`:
         it may, or a connection has to be made first.

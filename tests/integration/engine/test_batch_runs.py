@@ -17,7 +17,7 @@ from arke.delivery.https.request import OutboundRequest
 from arke.domain.batch import BatchCounts, BatchRun
 from arke.domain.event import DeclaredId, Event
 from arke.shard.commands import BeginBatch, Sight
-from arke.shard.protocol import RunBatch, Switch
+from arke.shard.protocol import AskStatus, RunBatch, Switch
 from arke.storage.ports.shard import GroupWrites, Needs
 from e2e.catalogs import DPID, IN_MARKET, STILL_LOOKING, TOLD, catalog, destination, device
 from integration.engine.shards import (
@@ -101,6 +101,28 @@ async def run_batch(shard: Shard, number: int, scope: Scope = "changes") -> Batc
 
 def acknowledged(users: int, messages: int) -> BatchCounts:
     return BatchCounts(users, users, 0, messages, messages)
+
+
+def test_no_message_leaves_half_full_because_many_are_on_their_way(tmp_path: Path) -> None:
+    """As many devices as a run may have in hand do not fill their last message, and more of them are to come."""
+    poster = BatchPoster()
+    devices, users = 3 * MOST_PAGES * PAGE, 200
+    request = prepared(text=catalog([destination(1, URL, realtime=False, max_users_per_request=users)]))
+
+    async def story() -> None:
+        async with running_shard(open_store(tmp_path), poster, housekeeping=False, request=request) as shard:
+            for start in range(0, devices, 512):
+                await see(shard, range(start, start + 512))
+            poster.batch_gate.clear()
+            running = asyncio.create_task(run_batch(shard, 1))
+            in_hand = MOST_PAGES * PAGE // users
+            await eventually(lambda: len(poster.posted) >= in_hand, "the run to be held up")
+            await shard.call(AskStatus())
+            poster.batch_gate.set()
+            run = await running
+            assert run.counts == acknowledged(devices, -(-devices // users))
+
+    asyncio.run(story())
 
 
 class TestCrash:

@@ -84,16 +84,24 @@ def test_how_far_a_page_reaches_is_durable_before_it_is_told() -> None:
 
 
 def test_one_slow_device_holds_up_a_few_pages_at_most() -> None:
-    """So memory, and what a crash repeats, are bounded; everything read is flushed meanwhile."""
+    """So memory, and what a crash repeats, are bounded; everything read is flushed, unless it may yet be filled."""
     bench = Bench(stored(profiles=PAGE * (MOST_PAGES + 2)), run_of("full", position=(WALK, -1)))
     while bench.feed.wants_page:
         for uid in bench.page():
             if uid:  # device 0 does not come back
                 bench.feed.done(uid)
     assert bench.kept[-1].read_to == (WALK, PAGE * MOST_PAGES - 1)
-    assert bench.feed.flushing
+    assert bench.feed.flushing(under_way=False)
+    assert not bench.feed.flushing(under_way=True)
     bench.feed.done(0)
     assert bench.feed.wants_page
+    assert not bench.feed.flushing(under_way=False)
+
+
+def test_the_last_messages_wait_for_no_others() -> None:
+    bench = Bench(stored(profiles=10), run_of("full", position=(WALK, -1)))
+    assert len(bench.page()) == 10
+    assert bench.feed.flushing(under_way=True)
 
 
 def test_a_device_in_the_window_or_held_still_comes_later() -> None:
