@@ -31,8 +31,8 @@ FRAME_BYTES = 1 << 20
 """Rows are handed out when they have come to so much: a frame is at most this and one row."""
 READ_BYTES = 64 * 1024
 EXACT = {16: 1 << 11, 32: 1 << 24, 64: 1 << 53}
-"""By the bits of a float: whole numbers up to here are what they were before they became floats. Ids are held to it;
-what is no id keeps the digits it has."""
+"""By the bits of a float: whole numbers up to here are what they were before they became floats. Ids are held to
+it; what is no id keeps the digits it has."""
 LENGTH = struct.Struct("<I")
 
 Row = list[list[str]] | None
@@ -294,7 +294,7 @@ def _of_float(value: float | None, exact: int) -> list[str]:
     if value is None:
         return []
     if value.is_integer():
-        # Beyond that the digits are not those that were written: as an id it is refused. A float has no more than 17.
+        # Beyond that the digits are not those that were written: as an id it is refused. No float has more than 17.
         return [str(int(value)) if abs(value) <= exact else f"{value:.16e}"]
     return [str(value)]
 
