@@ -17,11 +17,18 @@ if TYPE_CHECKING:
 
     from playwright.sync_api import Browser, BrowserContext
 
-WINDOWS: Final = {"wide": (1280, 900), "phone": (360, 740)}
+WINDOWS: Final = {"wide": (1280, 900), "phone": (320, 640)}
 GIVEN: Final = {"destination": str(FINE), "segment": str(IN_MARKET), "number": "1", "version": "1"}
 """What stands for a parameter in the path of a page."""
 MAY_NOT_BE_THERE: Final = (f"{ROOT}/privacy/1", f"{ROOT}/files/1", f"{ROOT}/files/sent/1")
 """A request that nobody has made yet, and files that nobody has sent."""
+CROWDED: Final = """() => [
+    ...[...document.querySelectorAll("svg:has(.label) text")].filter(
+        one => one.getBoundingClientRect().height < 10),
+    ...[...document.querySelectorAll(".mark, .top button")].filter(one => one.getClientRects().length > 1
+        || one.getBoundingClientRect().height > 48),
+].map(one => one.textContent)"""
+"""What is too small to be read, or broken into lines."""
 QUERIES: Final = {"/users": f"?id={DPID}:p1"}
 
 
@@ -83,6 +90,7 @@ def test_a_page_is_sound(context: BrowserContext, world: World, target: str) -> 
     assert watched.page.locator("h1").count() == 1
     assert watched.violations() == []
     assert watched.overflow() <= 0
+    assert watched.page.evaluate(CROWDED) == []
     assert faults(watched, status) == []
     watched.page.close()
 

@@ -84,6 +84,13 @@ def test_a_token_signs_in_with_its_scopes_and_ends_its_sessions(
     assert Visitor(engine.admin).use(made.secret).status == 401
 
 
+def test_a_token_that_nobody_looks_at_is_refused(engine: EngineProcess) -> None:
+    """The link would do everything, where one was asked for that does as much as the token."""
+    done = engine.arke("console", "--token", engine.client().create_token("read", "", None).secret)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.startswith("arke: --token goes with --url")
+
+
 def test_a_link_made_with_a_token_is_no_more_than_the_token(engine: EngineProcess, visitor: Visitor) -> None:
     made = engine.client().create_token("read", "", None)
     done = engine.arke("console", "--url", f"http://{engine.admin}", "--token", made.secret)

@@ -155,6 +155,15 @@ def test_a_secret_that_nobody_sees_is_of_no_use(engine: EngineProcess) -> None:
         before = made()
 
 
+def test_a_token_without_a_url_is_said_to_count_for_nothing(engine: EngineProcess) -> None:
+    """A script that always passes one goes on."""
+    said = "arke: --token goes with --url: without that no token is asked for, and all is allowed\n"
+    typed = engine.arke("token", "list", "--json", "--token", "arke_wrong")
+    assert (typed.returncode, typed.stderr) == (0, said)
+    around = engine.arke("token", "list", "--json", ARKE_TOKEN="arke_wrong")
+    assert (around.returncode, around.stderr, around.stdout) == (0, "", typed.stdout)
+
+
 def test_commands_reach_a_remote_engine_by_url_and_token(engine: EngineProcess) -> None:
     """`--url` and `--token`, or `ARKE_URL` and `ARKE_TOKEN`; errors are the same as on the spot."""
     secret, url = make(engine, "admin"), f"http://{engine.admin}"

@@ -24,6 +24,15 @@ PATIENCE_S: Final = 0.5
 T = TypeVar("T")
 
 
+def few(*words: str) -> Callable[[click.Context, click.Parameter, str], list[CompletionItem]]:
+    """Of a few words those that begin so."""
+
+    def offered(_: click.Context, __: click.Parameter, incomplete: str) -> list[CompletionItem]:
+        return [CompletionItem(word) for word in words if word.startswith(incomplete)]
+
+    return offered
+
+
 def destination_ids(ctx: click.Context, _: click.Parameter, incomplete: str) -> list[CompletionItem]:
     """Ids that begin so, with names."""
     from arke.api.parameters import SearchedDestinations

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 
-from arke.cli.options import DATA, Config, Data, Insecure, Json, Token, Url, client
+from arke.cli.options import DATA, UNHEEDED, Config, Data, Insecure, Json, Token, Url, client, typed
 
 
 def console(
@@ -17,10 +17,14 @@ def console(
 ) -> None:
     """Print a link to the console that signs in once.
 
-    Without --token it may do everything.
+    With --url it may do what the token may, here everything.
     """
     import msgspec
 
+    from arke.errors import InvalidInput
+
+    if url is None and typed("token"):  # the link would do everything, for whoever asked for less
+        raise InvalidInput(UNHEEDED)
     link = client(data, url, token, config, insecure=insecure).sign_in_link()
     if url is not None:  # the way that is known to work
         link = msgspec.structs.replace(link, url=url.rstrip("/") + link.path)

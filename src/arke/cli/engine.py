@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 from click.exceptions import Exit
 
+from arke.cli.completion import few
 from arke.cli.declared import Option
 from arke.cli.options import DATA, Config, Data, Insecure, Json, Token, Url, client, label, one_of, whole
 from arke.cli.sources import source_lines
@@ -61,6 +62,7 @@ def up(
             metavar="|".join(ROLES),
             parser=one_of(*ROLES),
             help="What this node of a cluster does (cluster.store).",
+            complete=few(*ROLES),
         ),
     ] = "all",
     json: Json = False,

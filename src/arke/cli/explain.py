@@ -68,7 +68,7 @@ def _lines(facts: Explanation, asked: str) -> Iterator[str]:
     yield "traits" + ("" if facts.traits else ": none")
     for trait in facts.traits:
         until = f"until {trait.expires}" if trait.expires else "for good"
-        yield f"  {label(trait.id, trait.name)}: {trait.count} x, last {trait.last}, held {until}"
+        yield f"  {label(trait.id, trait.name)}: {trait.count:,} x, last {trait.last}, held {until}"
     yield ""
     yield "segments" + ("" if facts.segments else ": none")
     for segment in facts.segments:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import click
+from click.core import ParameterSource
 
 from arke.cli.completion import destination_ids, segment_ids
 from arke.cli.declared import Argument, Option
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from arke.api.client import Client
 
 DATA = Path("arke-data")
+UNHEEDED = "--token goes with --url: without that no token is asked for, and all is allowed"
 
 
 def whole(least: int = 1, most: int = LARGEST_NUMBER) -> Callable[[str], int]:
@@ -120,12 +122,21 @@ def client(
     from arke.errors import InvalidInput
     from arke.settings import find_settings
 
+    if url is None and typed("token"):
+        _say(UNHEEDED)
     if token is not None and not (token.isascii() and token.isprintable() and " " not in token):
         raise InvalidInput(
             "the token has characters that no token has: see that no line end or space came along"
         )
     waits = _say if sys.stderr.isatty() else None
     return connect(data, url, token, find_settings(config), insecure=insecure, waits=waits)
+
+
+def typed(name: str) -> bool:
+    """Whether a parameter was typed: a variable of the environment may be there for something else."""
+    context = click.get_current_context(silent=True)
+    source = None if context is None else context.get_parameter_source(name)
+    return source is ParameterSource.COMMANDLINE
 
 
 def _say(text: str) -> None:

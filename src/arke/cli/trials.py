@@ -162,8 +162,8 @@ def bench(
         str,
         Argument(
             metavar="[BENCH]",
-            help="delivery, evaluation, end-to-end, intake, growth, walks, stall, batch, onboarding, estimate, "
-            "cluster, or all.",
+            help="delivery, evaluation, end-to-end, intake, growth, walks, stall, overload, outage, batch, "
+            "onboarding, estimate, cluster, or all.",
         ),
     ] = "all",
     json: Json = False,

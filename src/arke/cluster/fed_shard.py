@@ -56,7 +56,7 @@ class FedShard:
         self.lease = lease
         self._renew = renew
         self._gone = gone
-        self._answers = Answers(shard.recorded)
+        self._answers = Answers(shard.groups.recorded)
         self._room = asyncio.Event()
         self._feed = Feed(f"{number}", shard, self._answers, self._room.set)
         self._reading = Background()
@@ -129,7 +129,7 @@ class FedShard:
     async def _prove(self) -> None:
         """Have the store say that the shard is ours, and up to where its log was taken."""
         try:
-            if not await self.shard.record_taken():
+            if not await self.shard.groups.record_taken():
                 await self._renew()
         except Fenced:
             self.fenced()
@@ -139,7 +139,7 @@ class FedShard:
             return
         self._unproved_by = None
         if not self._closed:
-            self._stream.taken(self.shard.recorded)
+            self._stream.taken(self.shard.groups.recorded)
         held, self._held = self._held, self.lease.holds
         if self._held and not held:
             self.shard.lanes.wake()
@@ -195,7 +195,7 @@ class FedShard:
         if self._running is not None:
             await asyncio.gather(self._running, return_exceptions=True)
         with contextlib.suppress(Unavailable):
-            await self.shard.record_taken()
+            await self.shard.groups.record_taken()
         self._answers.close()
 
     # --- questions --------------------------------------------------------------------------------------

@@ -145,7 +145,8 @@ class Intake:
         if method == "OPTIONS":
             headers = ALLOWED_HEADERS if route in ROUTES else b"Content-Type"
             return Answer(204, b"", [*self._cors(scope), *_preflight(methods, headers)], STANDING_HEADERS)
-        if len(scope["raw_path"]) + len(scope["query_string"]) > self._settings.max_url_bytes:
+        query = scope["query_string"]
+        if len(scope["raw_path"]) + bool(query) + len(query) > self._settings.max_url_bytes:
             limit = self._settings.max_url_bytes
             raise BodyRefused(414, "url_too_long", f"the address is longer than {limit} bytes: use POST")
         return await self._taken(route, scope, receive)

@@ -174,7 +174,7 @@ class Receipt(Tally, kw_only=True):
                 f"{self.removed:,} removed; {many(self.told, 'membership')} told; {many(self.linked, 'id')} linked"
             )
         if self.kind == "mirror" and self.state == "done":
-            shown.append(f"  {self.left:,} were in before and have left")
+            shown.append(f"  {many(self.left, 'id')} left that came in by an earlier file")
         if self.signals or self.invalid_traits:
             shown.append(
                 f"  {many(self.signals, 'signal')}, {self.unused:,} of no use; "

@@ -141,7 +141,7 @@ async def telling(fed: FedShard, log: MemoryLog, poster: NotingPoster) -> None:
     poster.gate.clear()
     await log.append(SHARD, [sight(1)])
     await eventually(lambda: poster.posted, "a message to be in flight")
-    await eventually(lambda: fed.shard.recorded == 1, "the event to be stored")
+    await eventually(lambda: fed.shard.groups.recorded == 1, "the event to be stored")
 
 
 def told(poster: NotingPoster) -> Counter[str]:
@@ -277,7 +277,7 @@ def test_what_changes_nothing_is_taken_too_and_the_log_may_forget_it(tmp_path: P
         await shard.append([Withdraw(device(1), 1, "opt_out")])
         await shard.append([sight(1)], evaluated=False)  # of a device that opted out: nothing comes of it
         fed = node.worker.shards[SHARD]
-        await eventually(lambda: fed.shard.recorded == 2, "the store to say so")
+        await eventually(lambda: fed.shard.groups.recorded == 2, "the store to say so")
         await node.worker.stop()
 
     asyncio.run(play())
@@ -294,7 +294,7 @@ def test_a_message_that_nothing_can_be_read_of_is_taken_too(tmp_path: Path) -> N
         await eventually(lambda: node.worker.shards, "the shard to be taken")
         fed = node.worker.shards[SHARD]
         await eventually(lambda: not fed.behind, "the log to be taken")
-        await eventually(lambda: fed.shard.recorded == 1, "the store to say so")
+        await eventually(lambda: fed.shard.groups.recorded == 1, "the store to say so")
         await node.worker.stop()
 
     asyncio.run(play())
@@ -381,7 +381,7 @@ def test_a_shard_that_could_not_be_finished_in_time_is_nobodys_any_more(tmp_path
         node.worker.lost(frozenset({SHARD}))
         assert not first.lease.holds
         poster.gate.set()
-        await eventually(lambda: first.shard._stopping, "it to end")
+        await eventually(lambda: first.shard.groups.stopping, "it to end")
         node.worker.assigned(frozenset({SHARD}))
         await eventually(lambda: node.worker.shards, "the shard to be taken again")
         await shard.call(Drain(10))

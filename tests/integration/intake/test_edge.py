@@ -59,8 +59,8 @@ def test_answers_carry_no_banner_and_the_safety_headers(intake: Server) -> None:
 
 
 def test_size_limits(intake: Server, engine: RecordingEngine) -> None:
-    assert intake.get("/event?c_a=" + "x" * 8_000).status == 200
-    assert intake.get("/event?c_a=" + "x" * 8_200).status == 414
+    assert intake.get("/event?c_a=".ljust(8_192, "x")).status == 200
+    assert intake.get("/event?c_a=".ljust(8_193, "x")).status == 414
     assert intake.post("/event", b"c_a=" + b"x" * 32_000).status == 200
     assert intake.post("/event", b"c_a=" + b"x" * 33_000).status == 413
     assert intake.post("/event", b"{}", "Content-Type: application/json").status == 415

@@ -60,7 +60,7 @@ def test_who_is_absent_leaves(tmp_path: Path) -> None:
         assert (first.kind, first.stored, first.left) == ("mirror", 6, 0)
         second = await desk.load("tuesday.csv", ids("abcde"), LIST)
         assert (second.stored, second.left) == (5, 2), "of a trait and of a segment"
-        assert "2 were in before and have left" in "\n".join(second.lines())
+        assert "2 ids left that came in by an earlier file" in "\n".join(second.lines())
         assert await members(desk) == "abcde"
         assert await desk.traits(5) == {1}
         assert await desk.traits(6) == set()

@@ -13,9 +13,11 @@ import pyarrow.parquet as parquet
 import pytest
 
 from arke.errors import InvalidInput
+from arke.onboarding.quoted import put_together
 from integration.onboarding.desk import COOKIES, open_desk
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
     from arke.onboarding.receipt import Receipt
@@ -326,6 +328,37 @@ def test_a_quote_that_is_never_closed_costs_its_line(tmp_path: Path, behind: byt
     assert receipt.errors.get("format") == 1
     assert receipt.samples["format"][0].line == 2
     assert (members(people)["3"], members(people)["1"], members(people)["abc"]) == (None, 1, 1)
+
+
+@pytest.mark.parametrize("rows", [b'1,",0\n3,ok,1\n2,",1\n', b'1,"open,0\n\n3,ok,1\n2,6",1\n'])
+def test_lines_that_are_one_row_or_several_speak_for_nobody(tmp_path: Path, rows: bytes) -> None:
+    """As one row they would tell the first one's person what the last line says, maybe of another; as rows they
+    would let what somebody typed into a form speak for others.
+    """
+    receipt, people = load(tmp_path, "notes.csv", b"cookie,note,churn\n" + rows + b"abc,,1\n", NOTED)
+    assert (receipt.received, receipt.stored, receipt.errors) == (4, 1, {"format": 3})
+    assert members(people) == {"1": None, "2": None, "3": None, "abc": 1}
+    last = 1 + rows.count(b"\n")
+    assert receipt.samples["format"][-1].line == last
+    assert receipt.samples["format"][0].why.startswith(f"lines 2 to {last} are one row in quotes")
+
+
+def test_lines_are_not_read_ahead_again_and_again() -> None:
+    """Each opens a quote that no line closes: a file of them would take the square of its length."""
+    read = 0
+
+    def lines() -> Iterator[tuple[int, bytes]]:
+        for number in range(1, 5_001):
+            yield number, Counted(b'",a","' + b"x" * 60)
+
+    class Counted(bytes):
+        def decode(self, *_: Any, **__: Any) -> str:
+            nonlocal read
+            read += 1
+            return super().decode()
+
+    assert sum(1 for _ in put_together(lines(), ",", 3)) == 5_000
+    assert read <= 5_000 * 2
 
 
 def test_a_file_of_many_rows_of_several_lines_is_read_in_chunks(tmp_path: Path) -> None:

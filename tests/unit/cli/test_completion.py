@@ -34,6 +34,7 @@ def test_commands_and_options() -> None:
     assert offered("arke stat") == ["status"]
     assert offered("arke batch ") == ["run", "status"]
     assert "--rollback" in offered("arke apply --")
+    assert offered("arke up --role w") == ["worker"]
     assert "--install-completion" in offered("arke --")
 
 

@@ -14,6 +14,7 @@ import click
 import pytest
 from click.testing import CliRunner
 
+from arke.bench.command import BENCHES
 from arke.cli import app
 from arke.cli.commands import COMMANDS as ENTRIES
 from arke.cli.commands import load
@@ -161,6 +162,11 @@ def test_an_empty_text_is_no_path(option: str) -> None:
 
 def test_the_roles_are_shown_as_they_are_typed() -> None:
     assert "--role all|intake|worker|admin" in run("up", "--help", COLUMNS="100").stdout
+
+
+def test_every_bench_is_named() -> None:
+    told = COMMANDS["bench"].get_help(click.Context(COMMANDS["bench"]))
+    assert {name for name in BENCHES if name not in re.findall(r"[\w-]+", told)} == set()
 
 
 def test_a_word_that_is_none_of_a_few_is_told_which_there_are() -> None:
