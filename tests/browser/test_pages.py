@@ -23,7 +23,8 @@ GIVEN: Final = {"destination": str(FINE), "segment": str(IN_MARKET), "number": "
 MAY_NOT_BE_THERE: Final = (f"{ROOT}/privacy/1", f"{ROOT}/files/1", f"{ROOT}/files/sent/1")
 """A request that nobody has made yet, and files that nobody has sent."""
 CROWDED: Final = """() => [
-    ...[...document.querySelectorAll("svg text")].filter(one => one.getBoundingClientRect().height < 10),
+    ...[...document.querySelectorAll("svg:has(.label) text")].filter(
+        one => one.getBoundingClientRect().height < 10),
     ...[...document.querySelectorAll(".mark, .top button")].filter(one => one.getClientRects().length > 1
         || one.getBoundingClientRect().height > 48),
 ].map(one => one.textContent)"""

@@ -156,7 +156,7 @@ async def _ran_before(shard: Shard) -> None:
     """A first run lies behind, before everything in the journal."""
     mark = shard.lanes[DESTINATION].route.mark
     first = BatchRun(DESTINATION, 1, 0, "full", 0, 0, mark, (1, 0), (1, 0), finished_at=shard.now)
-    await shard.between_groups(shard.store.commit, GroupWrites(batches={DESTINATION: first}))
+    await shard.groups.between(shard.store.commit, GroupWrites(batches={DESTINATION: first}))
 
 
 async def _watch(peak: list[float]) -> None:

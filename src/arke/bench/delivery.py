@@ -190,8 +190,8 @@ async def _journal(shard: Shard, uids: list[int], seconds: float) -> None:
             for seq in range(start, min(records, start + LAID_DOWN))
         ]
         writes = GroupWrites(journal=journal, cursors={DESTINATION: 0})
-        await shard.between_groups(shard.store.commit, writes)
-        await shard.between_groups(shard.store.tidy)
+        await shard.groups.between(shard.store.commit, writes)
+        await shard.groups.between(shard.store.tidy)
 
 
 async def _tell(store: SqliteShardStore, uids: list[int], now: int) -> None:

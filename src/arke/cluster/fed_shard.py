@@ -56,7 +56,7 @@ class FedShard:
         self.lease = lease
         self._renew = renew
         self._gone = gone
-        self._answers = Answers(shard.recorded)
+        self._answers = Answers(shard.groups.recorded)
         self._room = asyncio.Event()
         self._feed = Feed(f"{number}", shard, self._answers, self._room.set)
         self._reading = Background()
@@ -66,7 +66,8 @@ class FedShard:
         self._closed = False
         self._gap = False
         self._held = False
-        self._is_proved = True
+        self._unproved_by: str | None = None
+        """The code of what kept the last proof from being made."""
 
     def start(self) -> None:
         """Take what the log brings, from where the store has it."""
@@ -128,7 +129,7 @@ class FedShard:
     async def _prove(self) -> None:
         """Have the store say that the shard is ours, and up to where its log was taken."""
         try:
-            if not await self.shard.record_taken():
+            if not await self.shard.groups.record_taken():
                 await self._renew()
         except Fenced:
             self.fenced()
@@ -136,19 +137,21 @@ class FedShard:
         except Exception as error:  # noqa: BLE001 - whatever it is, the next proof may succeed
             self._not_proved(error)
             return
-        self._is_proved = True
+        self._unproved_by = None
         if not self._closed:
-            self._stream.taken(self.shard.recorded)
+            self._stream.taken(self.shard.groups.recorded)
         held, self._held = self._held, self.lease.holds
         if self._held and not held:
             self.shard.lanes.wake()
 
     def _not_proved(self, error: Exception) -> None:
-        """Said once: a store that is away is away for all shards of the worker, every second."""
-        if self._is_proved:
-            code = error.code if isinstance(error, ArkeError) else type(error).__name__
+        """Said once, and again once it is something else: a store that is away is away for all shards of the
+        worker, every second.
+        """
+        code = error.code if isinstance(error, ArkeError) else type(error).__name__
+        if code != self._unproved_by:
             log.error("shard_not_renewed", shard=self.number, code=code)
-        self._is_proved = False
+        self._unproved_by = code
 
     async def _watched(self) -> None:
         """A shard that broke is as lost as one that another owns."""
@@ -192,7 +195,7 @@ class FedShard:
         if self._running is not None:
             await asyncio.gather(self._running, return_exceptions=True)
         with contextlib.suppress(Unavailable):
-            await self.shard.record_taken()
+            await self.shard.groups.record_taken()
         self._answers.close()
 
     # --- questions --------------------------------------------------------------------------------------

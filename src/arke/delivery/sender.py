@@ -248,7 +248,8 @@ class Sender:
     ) -> None:
         """`more`: requests of the same room are to come."""
         dpid, kind, share = key
-        at = self._clock.now()
+        # No message is older than the one before it, though a clock was put back, or is another machine's.
+        at = max([self._clock.now(), *[part.telling.executed for part in parts]])
         spoken = kind if kind != OWED else "realtime" if destination.realtime else BATCH
         name = message_id(destination.id, parts, run, self._life)
         body = b""

@@ -12,7 +12,7 @@ from arke.onboarding.cells import flag_of, id_of, lost_digits
 from arke.onboarding.head import chosen, find, misspelt
 from arke.onboarding.items import Items
 from arke.onboarding.parsing import NoId, meant, read_id, text_of
-from arke.onboarding.quoted import put_together
+from arke.onboarding.quoted import may_be_rows, put_together
 from arke.onboarding.source import MAX_LINE_BYTES
 from arke.storage.ports.feeds import Subject
 
@@ -197,6 +197,9 @@ class CsvLines:
         text = text_of(number, raw, tally) if number >= self._rows_from else None
         if text is None:
             return None
+        if "\n" in text and may_be_rows(text, self._delimiter, self._width):
+            self._refuse_lines(number, text, tally)
+            return None
         try:
             fields = self._fields(text)
         except csv.Error:
@@ -208,6 +211,20 @@ class CsvLines:
             return None
         row = {name: [fields[place]] for name, place in self._places.items()}
         return self.rows.read(number, row, tally)
+
+    @staticmethod
+    def _refuse_lines(last: int, text: str, tally: Tally) -> None:
+        """Neither reading counts: each would be of people whom the other one says nothing of. The first of the
+        lines is received already.
+        """
+        lines = text.split("\n")
+        first = last - len(lines) + 1
+        numbers = [number for number, line in enumerate(lines, first) if line.strip()]
+        tally.received += len(numbers) - 1
+        for number in numbers:
+            tally.refuse(
+                "format", number, f"lines {first} to {last} are one row in quotes, or rows with stray quotes"
+            )
 
 
 def _check_delimiter(head: str, delimiter: str) -> None:

@@ -1,37 +1,24 @@
-"""A shard's life: it starts, runs one group after the other, does what it is told to, and stops.
+"""A shard's life: it starts, takes commands, does what it is told to, and stops.
 
-The loop drains the queue into a group, evaluates it, commits it beside the event loop, and only then answers
-whoever waits and shows the new journal records to the lanes. Lanes report back through the same queue, so
-one transaction carries events and outcomes alike. What is asked of it and changes nothing is `questions`.
+Commands become groups in the `group_loop`; what is durable is shown to the lanes, which report back through the
+same queue. What is asked of a shard and changes nothing is `questions`.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections import deque
-from functools import partial
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar, cast
 
 import msgspec
 
 from arke.delivery.observer import FiguresObserver
 from arke.domain.time import DAY_S
-from arke.errors import Fenced, InvalidInput, Overloaded, ShardDown, StoreUnavailable, Unavailable
+from arke.errors import Fenced, InvalidInput
 from arke.log import Throttled, get_logger, kind_and_place
-from arke.shard.commands import (
-    Asks,
-    BeginBatch,
-    Erase,
-    Failed,
-    RecordDeliveries,
-    Sight,
-    Taken,
-    Unlink,
-    answer_of,
-)
+from arke.shard.commands import Asks, BeginBatch, Erase, Sight, Taken, Unlink, answer_of
 from arke.shard.counts import Counts
-from arke.shard.defects import Newest
+from arke.shard.group_loop import GroupLoop, why
 from arke.shard.lanes import Lanes
 from arke.shard.prepared import Prepared
 from arke.shard.protocol import (
@@ -72,14 +59,6 @@ R = TypeVar("R")
 
 log = get_logger("shard")
 
-MAX_GROUP = 512
-"""Commands in one transaction, a lane's report counting as what it tells: latency is bounded by the group,
-throughput by the store.
-"""
-WAITS_FOR_A_GROUP_S = 0.01
-"""What nobody waits for goes with the next group of others, or in one of its own after so long."""
-MAX_QUEUED = 20_000
-"""Events waiting for a group; beyond it the intake answers 429."""
 HOUSEKEEPING_S = 1.0
 DRAIN_POLL_S = 0.02
 PRUNE_EVERY_S = 60.0
@@ -88,21 +67,6 @@ TRIMMED_TOGETHER = 10_000
 """Counted events forgotten at a time."""
 JOURNAL_KEPT_S = 8 * 86_400
 """Journal records behind every lane are kept this long, as Audience Manager keeps its batch files."""
-
-
-_BROKE = "the shard has failed, and is being opened anew"
-
-
-class _Waiting(msgspec.Struct, frozen=True):
-    """Commands that wait for a group, accepted at this moment. `seen_to` as in `Shard.submit`; `acknowledged`:
-    their senders were told that they are taken.
-    """
-
-    commands: list[Command]
-    future: asyncio.Future[list[Result]]
-    accepted: float
-    seen_to: int
-    acknowledged: bool = False
 
 
 class Shard:
@@ -132,24 +96,21 @@ class Shard:
         self._wire = wire
         self._clock = clock
         self._prepared = Prepared(compiler, load_ruling, store.restored)
-        self._queue: deque[_Waiting] = deque()
-        self._appended = self._taken = self._recorded = 0
-        self._queued = 0
-        self._waits_until: asyncio.TimerHandle | None = None
-        self._store_turn = asyncio.Lock()
-        self._wake = asyncio.Event()
-        self._tasks: list[asyncio.Task[None]] = []
-        self._stopping = False
-        self._ready = True
-        self.broke = asyncio.Event()
-        """Set when it does nothing more, though nobody has stopped it: whoever owns it opens it anew."""
+        self._appended = 0
+        self._upkeep: asyncio.Task[None] | None = None
         self.observer = observer or FiguresObserver()
         self._say_failed = Throttled(log, "command_failed", clock)
         self._say_passed_over = Throttled(log, "profile_failed", clock)
-        self._newest = Newest()
         self._counts = Counts(self.observer)
         self._watching = Watching(self._counts)
-        self.lanes = Lanes(store, self, wire=wire, clock=clock, observer=self.observer, delivering=delivering)
+        self.groups = GroupLoop(
+            store, self.runner, self, clock=clock, counts=self._counts, tracer=wire.tracer
+        )
+        self.broke = self.groups.broke
+        """Set when it does nothing more, though nobody has stopped it: whoever owns it opens it anew."""
+        self.lanes = Lanes(
+            store, self.groups, wire=wire, clock=clock, observer=self.observer, delivering=delivering
+        )
         self.walks = Walks(store, clock, self, look_again_s=LOOK_AGAIN_S if housekeeping else None)
         self._questions = Questions(
             store,
@@ -167,36 +128,35 @@ class Shard:
 
     async def start(self) -> None:
         self._counts.start()
-        self._taken = self._recorded = await self.store.taken()
-        await self.runner.start()
+        await self.groups.start()
         await self.lanes.start(self._routing_now())
-        self._tasks.append(asyncio.create_task(self._run(), name="shard-groups"))
+        self.groups.begin()
         if self._delivering:
             self.walks.start()
         if self._housekeeping:
-            self._tasks.append(asyncio.create_task(self._tidy_up(), name="shard-housekeeping"))
+            self._upkeep = asyncio.create_task(self._tidy_up(), name="shard-housekeeping")
 
     async def stop(self) -> None:
         """Let lanes finish what is in flight and commit it; the journal keeps the rest."""
-        if self._stopping:
+        if self.groups.stopping:
             return
         await self.walks.stop()
         await self.lanes.stop()
         self._watching.stop()
-        self._stopping = True
-        self._wake.set()
-        for task in self._tasks[1:]:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        if self._upkeep is not None:
+            self._upkeep.cancel()
+        await self.groups.stop()
+        if self._upkeep is not None:
+            await asyncio.gather(self._upkeep, return_exceptions=True)
         await self._wire.poster.close()
         self._prepared.close()
         await self.store.close()
 
-    # --- the group loop ---------------------------------------------------------------------------------
+    # --- commands ---------------------------------------------------------------------------------------
 
     async def append(self, commands: Sequence[Command], *, evaluated: bool = True) -> list[Result]:  # noqa: ARG002
         """See `EventLog`: the log of who is in the same process."""
-        return await self.take(max(self._appended, self._taken) + 1, [*commands])
+        return await self.take(max(self._appended, self.taken) + 1, [*commands])
 
     def take(self, first: int, commands: list[Command]) -> Awaitable[list[Result]]:
         """Commands of the log, the first of which has the number `first`; they have their place in it on
@@ -205,7 +165,7 @@ class Shard:
         if first <= self._appended:
             raise InvalidInput(f"the log is at {self._appended}: {first} comes too late")
         self._appended = first + len(commands) - 1
-        known = max(0, self._taken - first + 1)  # of a log that is read again after a crash
+        known = max(0, self.taken - first + 1)  # of a log that is read again after a crash
         if not known:
             return self.put(commands, self._appended)
         again = [n >= known or not isinstance(one, Sight) for n, one in enumerate(commands)]
@@ -227,67 +187,24 @@ class Shard:
         """
         if not commands and not seen_to:
             return _nothing()
-        if self._stopping:
-            raise StoreUnavailable("the shard is stopping")
-        seen = sum(isinstance(command, Sight) for command in commands)
-        if seen and self._queued + seen > MAX_QUEUED:
-            raise Overloaded(f"{self._queued} events are waiting for this shard: try again shortly")
+        seen = self.groups.admit(commands)
         # Of others, which may be held, it says nothing: sightings behind them may be there already.
         seen_to = seen_to if seen or not commands else 0
         if any(isinstance(command, Unlink | Erase) for command in commands):
             return self._submit_held(commands, seen_to)
-        return self._enqueue(commands, seen_to, acknowledged=acknowledged)
+        return self.groups.put(commands, seen_to, acknowledged=acknowledged)
 
     async def _submit_held(self, commands: list[Command], seen_to: int) -> list[Result]:
         held: list[int] = []
         try:
-            return await self._enqueue(await self._hold(commands, held), seen_to)
+            return await self.groups.put(await self._hold(commands, held), seen_to)
         finally:
             self.lanes.release(held)
-
-    def _enqueue(
-        self, commands: list[Command], seen_to: int = 0, *, may_wait: bool = False, acknowledged: bool = False
-    ) -> asyncio.Future[list[Result]]:
-        """Done once everything in the queue up to these commands is durable. Those that `may_wait` need no group of
-        their own, if another begins soon. Raises ShardDown where it broke.
-        """
-        if self.broke.is_set():
-            raise ShardDown(_BROKE)
-        future: asyncio.Future[list[Result]] = asyncio.get_running_loop().create_future()
-        self._queue.append(_Waiting(commands, future, self._clock.now(), seen_to, acknowledged))
-        self._queued += len(commands)
-        if not may_wait:
-            self._wake.set()
-        elif self._waits_until is None:
-            loop = asyncio.get_running_loop()
-            self._waits_until = loop.call_later(WAITS_FOR_A_GROUP_S, self._waited)
-        return future
-
-    def _waited(self) -> None:
-        self._waits_until = None
-        self._wake.set()
 
     @property
     def taken(self) -> int:
         """How far the log was taken."""
-        return self._taken
-
-    @property
-    def recorded(self) -> int:
-        """How far the store says that the log was taken: from there it is read after a crash."""
-        return self._recorded
-
-    async def record_taken(self) -> bool:
-        """Have the store say how far the log was taken, though nothing came of the last of it; False where it does.
-        Raises StoreUnavailable.
-        """
-        async with self._store_turn:
-            taken = self._taken
-            if taken <= self._recorded:
-                return False
-            await self.store.commit(GroupWrites(taken=taken))
-            self._recorded = taken
-            return True
+        return self.groups.taken
 
     async def one(self, command: Asks[R]) -> R:
         """One command of the shard's own. Raises StoreUnavailable also where it failed."""
@@ -314,136 +231,25 @@ class Shard:
         """The uid of a device that is stored, or is with what was submitted before."""
         uid = await self.store.find_uid(uuid)
         if uid is None:
-            await self._enqueue([])
+            await self.groups.put([])
             uid = await self.store.find_uid(uuid)
         return uid
 
-    async def record(self, report: RecordDeliveries) -> None:
-        """Commit what a lane has done, which holds no device. Raises Unavailable."""
-        if self._stopping:
-            raise StoreUnavailable("the shard is stopping")
-        (result,) = await self._enqueue([report], may_wait=report.may_wait)
-        if isinstance(result, Failed):
-            raise StoreUnavailable(result.message)
-
-    async def _run(self) -> None:
-        while not (self._stopping and not self._queue):
-            if not self._queue:
-                self._wake.clear()
-            if not self._wake.is_set():
-                await self._wake.wait()
-                continue
-            group = self._next_group()
-            if not self._queue:
-                self._wake.clear()
-                if self._waits_until is not None:
-                    self._waits_until.cancel()
-                    self._waits_until = None
-            try:
-                await self._run_group(group)
-            except Exception as error:  # noqa: BLE001 - it goes on elsewhere, from what is stored
-                self._break(error, group)
-                return
-
-    def _break(self, error: Exception, group: list[_Waiting]) -> None:
-        """A group is stored, and what is known here is not what the store has."""
-        log.error("shard_broke", error=type(error).__name__)
-        self._ready = False
-        self.broke.set()
-        for waiting in [*group, *self._queue]:
-            if not waiting.future.done():
-                waiting.future.set_exception(ShardDown(_BROKE))
-        self._queue.clear()
-
-    def _next_group(self) -> list[_Waiting]:
-        taken = [self._queue.popleft()]
-        weight = _weight(taken[0].commands)
-        while self._queue and (weight := weight + _weight(self._queue[0].commands)) <= MAX_GROUP:
-            taken.append(self._queue.popleft())
-        return taken
-
-    async def _run_group(self, taken: list[_Waiting]) -> None:
-        """Raises what is met after the commit."""
-        commands = [command for waiting in taken for command in waiting.commands]
-        tracer = self._wire.tracer
-        span = tracer.begin("internal") if tracer is not None else None
-        seen_to = max(waiting.seen_to for waiting in taken)
-        stored = False
-        acknowledged = any(waiting.acknowledged for waiting in taken)
-        try:
-            async with self._store_turn:
-                result = await self._run_and_commit(commands, seen_to, acknowledged=acknowledged)
-            stored = True
-        except Exception as error:  # noqa: BLE001 - nothing may end this loop: everybody waits for it
-            self._ready = False
-            kind = type(error) if isinstance(error, StoreUnavailable) else StoreUnavailable
-            reason = _reason(error)
-            where = kind_and_place(error.__cause__ or error)
-            log.error("group_failed", error=type(error).__name__, reason=reason, place=where)
-            for waiting in taken:
-                if not waiting.future.done():
-                    waiting.future.set_exception(kind(reason))
-            return
-        finally:
-            self._queued -= len(commands)
-            if span is not None:
-                span.end("group", {"arke.commands": len(commands)}, failed=not stored)
-        self._ready = True
-        self._taken = max(self._taken, seen_to)
-        self.runner.committed(result)
-        self._answer(taken, result)
-        self._counts.group(commands, result, self.runner.ruling.compiled.matcher.keys)
-        self._watching.group(commands, result, self._clock.now())
-        for place, defect in result.broke.items():
-            self._say_failed(command=type(commands[place]).__name__, error=kind_and_place(defect))
-        for defect in result.passed_over:
-            self._say_passed_over(error=kind_and_place(defect))
-
-    async def _run_and_commit(
-        self, commands: Sequence[Command], seen_to: int, *, acknowledged: bool
-    ) -> GroupResult:
-        """Run a group and commit it. What cannot be loaded or stored for a defect is left out, as what cannot be
-        applied is: it would hold up all that comes with it, for ever. Raises what the store does, and
-        StoreUnavailable where too many meet a defect.
-        """
-        allowed = partial(self._newest.after, acknowledged=acknowledged)
-        try:
-            result = await self.runner.run(commands)
-            newest = allowed(commands, result.broke)
-            await self._commit(result.writes, seen_to)
-        except (Unavailable, MemoryError):
-            raise
-        except Exception:
-            if not (broke := await self.runner.breaking(commands, allowed)):
-                raise
-            result = await self.runner.run(commands, broke)
-            newest = allowed(commands, result.broke)
-            await self._commit(result.writes, seen_to)
-        self._newest = newest
-        return result
-
-    async def _commit(self, writes: GroupWrites, seen_to: int) -> None:
-        if writes.empty:
-            return
-        writes.taken = seen_to or None
-        began = asyncio.get_running_loop().time()
-        await self.store.commit(writes)
-        self._counts.committed(asyncio.get_running_loop().time() - began)
-        self._recorded = max(self._recorded, seen_to)
-
-    def _answer(self, taken: Sequence[_Waiting], result: GroupResult) -> None:
-        results = iter(result.results)
-        for waiting in taken:
-            answers = [next(results) for _ in waiting.commands]
-            if not waiting.future.done():
-                waiting.future.set_result(answers)
+    def stored(self, commands: Sequence[Command], result: GroupResult, accepted: float) -> None:
+        """See `GroupOwner`."""
         self.lanes.no_longer_owed(result.closed)
         if result.writes.wakes:
             self.walks.due(min(wake for _, wake in result.writes.wakes.values()))
         journal = result.writes.journal
         if journal:
             self.lanes.go_by(self.runner.ruling.routing(journal[-1].at))
-            self.lanes.offer(journal, taken[0].accepted)
+            self.lanes.offer(journal, accepted)
+        self._counts.group(commands, result, self.runner.ruling.compiled.matcher.keys)
+        self._watching.group(commands, result, self._clock.now())
+        for place, defect in result.broke.items():
+            self._say_failed(command=type(commands[place]).__name__, error=kind_and_place(defect))
+        for defect in result.passed_over:
+            self._say_passed_over(error=kind_and_place(defect))
 
     @property
     def events(self) -> int:
@@ -467,43 +273,40 @@ class Shard:
     def _routing_now(self) -> Routing:
         return self.runner.ruling.routing(self.now)
 
+    # --- upkeep -----------------------------------------------------------------------------------------
+
     async def _tidy_up(self) -> None:
         pruned, forgetting = 0.0, False
         while True:
             await asyncio.sleep(HOUSEKEEPING_S)
             try:
-                if not self._ready:
+                if not self.groups.ready:
                     await self._try_store()
-                await self.between_groups(self.store.tidy)
+                await self.groups.between(self.store.tidy)
                 if self._clock.now() - pruned >= PRUNE_EVERY_S:
                     pruned = self._clock.now()
                     needed = await self.lanes.needed_from()
-                    await self.between_groups(self.store.trim_journal, needed, int(pruned) - JOURNAL_KEPT_S)
+                    await self.groups.between(self.store.trim_journal, needed, int(pruned) - JOURNAL_KEPT_S)
                     forgetting = True
                 if forgetting:
-                    gone = await self.between_groups(
+                    gone = await self.groups.between(
                         self.store.trim_counted, self.now - DAY_S, TRIMMED_TOGETHER
                     )
                     forgetting = gone == TRIMMED_TOGETHER
             except Fenced:
                 return
             except Exception as error:  # noqa: BLE001 - housekeeping goes on
-                log.error("housekeeping_failed", error=type(error).__name__, reason=_reason(error))
-                self._ready = False
+                log.error("housekeeping_failed", error=type(error).__name__, reason=why(error))
+                self.groups.ready = False
 
     async def _try_store(self) -> None:
         """After a failed write: write what is known anyway, to see whether the store works again."""
-        await self.between_groups(self._write_cursors)
-        self._ready = True
+        await self.groups.between(self._write_cursors)
+        self.groups.ready = True
 
     async def _write_cursors(self) -> None:
         """As they are. A group that moved one after they were read would be undone."""
         await self.store.commit(GroupWrites(cursors=await self.store.cursors() or {0: 0}))
-
-    async def between_groups(self, write: Callable[P, Awaitable[T]], *args: P.args, **kwargs: P.kwargs) -> T:
-        """Write what no command does: a store has one writer."""
-        async with self._store_turn:
-            return await write(*args, **kwargs)
 
     # --- answers ----------------------------------------------------------------------------------------
 
@@ -526,10 +329,10 @@ class Shard:
             case AskStatus():
                 status = await self._questions.status(asked)
                 return msgspec.structs.replace(
-                    status, ready=self._ready, taken=self._taken, queued=self._queued
+                    status, ready=self.groups.ready, taken=self.taken, queued=self.groups.queued
                 )
             case Compact():
-                return await self.between_groups(self.store.expunge)
+                return await self.groups.between(self.store.expunge)
             case RunBatch():
                 return await self._run_batch(asked)
             case ShareAcknowledgements():
@@ -543,17 +346,19 @@ class Shard:
         version = request.version
         if version == self.runner.ruling.version:
             return  # whoever brought a restarted shard up to date was quicker than whoever applied it
-        ruling, before = self._prepared.ruling(request), self.runner.ruling
-        async with self._store_turn:  # no group runs until every lane goes by the new routes
-            self.runner.ruling = ruling
-            try:
-                await self.lanes.open(self._routing_now())
-            except BaseException:  # nobody would hear what groups journalled for lanes that are not there
-                self.runner.ruling = before
-                raise
+        await self.groups.between(self._go_by, self._prepared.ruling(request))
         self._prepared.switched(version)
         await self.lanes.close(self._routing_now())
         self.walks.catalog_changed()
+
+    async def _go_by(self, ruling: Ruling) -> None:
+        """No group runs until every lane goes by the new routes."""
+        before, self.runner.ruling = self.runner.ruling, ruling
+        try:
+            await self.lanes.open(self._routing_now())
+        except BaseException:  # nobody would hear what groups journalled for lanes that are not there
+            self.runner.ruling = before
+            raise
 
     async def _run_batch(self, request: RunBatch) -> BatchRun | None:
         lane = self.lanes.get(request.destination)
@@ -597,12 +402,3 @@ async def _with_known(again: Sequence[bool], put: Awaitable[list[Result]]) -> li
     """The results of all of which some were run `again`."""
     results = iter(await put)
     return [next(results) if run else Taken() for run in again]
-
-
-def _reason(error: Exception) -> str:
-    """What a store says of itself. Of anything else the kind alone: its words may quote what is stored."""
-    return str(error) if isinstance(error, StoreUnavailable) else type(error).__name__
-
-
-def _weight(commands: Sequence[Command]) -> int:
-    return sum(command.weight for command in commands)

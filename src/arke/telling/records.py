@@ -66,7 +66,8 @@ class Telling(msgspec.Struct, frozen=True):
     `partner_ids` are all ids of the device, for destinations with a template of their own; `seen_ts` is for those
     too, None for a device that only files speak of. `dropped` are aliases that the last batch left the id with and
     that the destination is not to hear the end of; where there is nothing else, the entry has no segments. `stamp`
-    is the newest DateTime that is told.
+    is the newest DateTime that is told; a message about it was not executed before `executed`, whatever the clock
+    says by now.
     """
 
     dpid: int
@@ -78,6 +79,7 @@ class Telling(msgspec.Struct, frozen=True):
     dropped: tuple[str, ...] = ()
     seen_ts: int | None = None
     stamp: int = 0
+    executed: int = 0
 
 
 Hand = Literal["", "in_flight", "circuit_open", "retry_after", "waiting", "behind"]

@@ -115,6 +115,9 @@ def tellings(
             stamp = max(stamp, profile.evaluated)
         if restated:
             stamp = max(stamp, since, route.doubt)
+        executed = 0
+        if entry is not None and least <= stamp:  # DateTime may not tell which of two is newer
+            executed = max([one.at for one in entry.tries], default=0)
         if states and least < stamp:
             told = entry.told if entry is not None and not restated else {}
             states = tuple(
@@ -122,7 +125,9 @@ def tellings(
             )
             most = max([state.verified_ts for state in states])
         user = UserEntry(uuid, key[1], regions, states)
-        result.append(Telling(key[0], key[1], user, told_1, told_0, partner_ids, dropped, seen_ts, most))
+        result.append(
+            Telling(key[0], key[1], user, told_1, told_0, partner_ids, dropped, seen_ts, most, executed)
+        )
     return result
 
 

@@ -9,8 +9,10 @@ from typing import TYPE_CHECKING, TypeVar
 
 import msgspec
 import pytest
+from structlog.testing import capture_logs
 
 from arke.clock import SystemClock
+from arke.cluster import fed_shard
 from arke.cluster import worker as workers
 from arke.cluster.fed_shard import FedShard
 from arke.cluster.owned_shard import OwnedShard
@@ -139,7 +141,7 @@ async def telling(fed: FedShard, log: MemoryLog, poster: NotingPoster) -> None:
     poster.gate.clear()
     await log.append(SHARD, [sight(1)])
     await eventually(lambda: poster.posted, "a message to be in flight")
-    await eventually(lambda: fed.shard.recorded == 1, "the event to be stored")
+    await eventually(lambda: fed.shard.groups.recorded == 1, "the event to be stored")
 
 
 def told(poster: NotingPoster) -> Counter[str]:
@@ -275,7 +277,7 @@ def test_what_changes_nothing_is_taken_too_and_the_log_may_forget_it(tmp_path: P
         await shard.append([Withdraw(device(1), 1, "opt_out")])
         await shard.append([sight(1)], evaluated=False)  # of a device that opted out: nothing comes of it
         fed = node.worker.shards[SHARD]
-        await eventually(lambda: fed.shard.recorded == 2, "the store to say so")
+        await eventually(lambda: fed.shard.groups.recorded == 2, "the store to say so")
         await node.worker.stop()
 
     asyncio.run(play())
@@ -292,7 +294,7 @@ def test_a_message_that_nothing_can_be_read_of_is_taken_too(tmp_path: Path) -> N
         await eventually(lambda: node.worker.shards, "the shard to be taken")
         fed = node.worker.shards[SHARD]
         await eventually(lambda: not fed.behind, "the log to be taken")
-        await eventually(lambda: fed.shard.recorded == 1, "the store to say so")
+        await eventually(lambda: fed.shard.groups.recorded == 1, "the store to say so")
         await node.worker.stop()
 
     asyncio.run(play())
@@ -379,7 +381,7 @@ def test_a_shard_that_could_not_be_finished_in_time_is_nobodys_any_more(tmp_path
         node.worker.lost(frozenset({SHARD}))
         assert not first.lease.holds
         poster.gate.set()
-        await eventually(lambda: first.shard._stopping, "it to end")
+        await eventually(lambda: first.shard.groups.stopping, "it to end")
         node.worker.assigned(frozenset({SHARD}))
         await eventually(lambda: node.worker.shards, "the shard to be taken again")
         await shard.call(Drain(10))
@@ -482,6 +484,25 @@ def test_a_proof_that_fails_is_asked_for_again_whatever_it_failed_for(tmp_path: 
         await node.worker.stop()
 
     asyncio.run(play())
+
+
+def test_what_keeps_a_proof_away_is_said_once_and_again_when_it_is_something_else(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(fed_shard, "RENEWED_EVERY_S", 0.02)
+
+    async def play() -> list[str]:
+        node = Node(tmp_path, MemoryLog(), NotingPoster())
+        await taken_by(node)
+        with capture_logs() as logs:
+            for fails in (StoreUnavailable("away"), RuntimeError("whatever"), None, StoreUnavailable("away")):
+                node.fails = fails
+                before = node.renewed
+                await eventually(lambda: node.renewed > before + 2, "proofs to be asked for")  # noqa: B023
+            await node.worker.stop()
+        return [line["code"] for line in logs if line["event"] == "shard_not_renewed"]
+
+    assert asyncio.run(play()) == ["store_unavailable", "RuntimeError", "store_unavailable"]
 
 
 def test_who_waits_for_an_answer_of_a_shard_that_went_hears_so(tmp_path: Path) -> None:

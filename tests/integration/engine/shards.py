@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator
     from pathlib import Path
 
+    from arke.clock import Clock
     from arke.delivery.https.ports import Poster
     from arke.delivery.https.request import OutboundRequest
     from arke.delivery.lease import Lease
@@ -67,13 +68,14 @@ async def running_shard(
     delivering: bool = True,
     request: Prepare | None = None,
     lease: Lease | None = None,
+    clock: Clock | None = None,
 ) -> AsyncIterator[Shard]:
     """Started, under the catalog of `request`, or one with a destination; stopped on the way out."""
     shard = Shard(
         store,
         ruling_of(request if request is not None else prepared()),
         wire=Wire(poster, Secrets(), retry_delay_s=0.0, lease=lease),
-        clock=SystemClock(),
+        clock=clock if clock is not None else SystemClock(),
         compiler=ThreadCommitter("test-compile"),
         load_ruling=ruling_of,
         housekeeping=housekeeping,

@@ -489,7 +489,7 @@ class TestWhatIsLeftBehind:
                 await run_batch(shard, 1)
                 await see(shard, range(3, 6))
                 await see(shard, range(6, 9))
-                await shard.between_groups(store.trim_journal, await store.last_seq(), shard.now + 10)
+                await shard.groups.between(store.trim_journal, await store.last_seq(), shard.now + 10)
                 run = await run_batch(shard, 2)
                 assert (run.mode, run.counts) == ("full", acknowledged(6, 1))
 
@@ -504,7 +504,7 @@ def test_catching_up_says_nothing_that_a_batch_has_said(tmp_path: Path) -> None:
         profile.segments[TOLD] = msgspec.structs.replace(profile.segments[TOLD], status=0, reason="ttl")
         mark = profile.sends[DESTINATION]
         profile.sends[DESTINATION] = msgspec.structs.replace(mark, untold=True)
-        await shard.between_groups(store.commit, GroupWrites(profiles={uid: profile}, sizes={TOLD: -1}))
+        await shard.groups.between(store.commit, GroupWrites(profiles={uid: profile}, sizes={TOLD: -1}))
 
     async def work() -> None:
         store, poster = open_store(tmp_path), BatchPoster()

@@ -10,7 +10,7 @@ from arke.domain.catalog import Catalog, DataSource, Destination, Mapping, Segme
 from arke.domain.event import DeclaredId, IncomingEvent
 from arke.domain.ledger import TOLD_1
 from arke.domain.time import DAY_S
-from arke.shard.shard import WAITS_FOR_A_GROUP_S
+from arke.shard.group_loop import WAITS_FOR_A_GROUP_S
 from arke.virtual_time import VirtualClock, VirtualTimeLoop, run_virtual
 from integration.engine.shards import NotingPoster
 

@@ -111,7 +111,7 @@ def test_housekeeping_and_groups_take_turns(tmp_path: Path) -> None:
 
             async def checkpoints() -> None:
                 while asyncio.get_running_loop().time() < end:
-                    await shard.between_groups(store.tidy)
+                    await shard.groups.between(store.tidy)
 
             async def events(first: int) -> int:
                 number = first
@@ -136,7 +136,7 @@ def test_events_wait_for_housekeeping_that_nobody_waits_for(tmp_path: Path) -> N
         async with running_shard(store, NotingPoster(), housekeeping=False, delivering=False) as shard:
             await shard.submit([sight(1)])
             with held_up(store) as trimming:
-                housekeeping = asyncio.create_task(shard.between_groups(store.trim_journal, 9, 9_999_999_999))
+                housekeeping = asyncio.create_task(shard.groups.between(store.trim_journal, 9, 9_999_999_999))
                 await trimming.waits()
                 housekeeping.cancel()
                 seeing = asyncio.create_task(shard.submit([sight(2)]))

@@ -13,9 +13,15 @@ import pyarrow.parquet as parquet
 import pytest
 
 from arke.errors import InvalidInput
+from arke.onboarding.columns_file import parse_columns
+from arke.onboarding.names import parse_name
+from arke.onboarding.parquet import ParquetRows
+from arke.onboarding.quoted import put_together
+from arke.onboarding.source import DataFile
 from integration.onboarding.desk import COOKIES, open_desk
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
     from arke.onboarding.receipt import Receipt
@@ -328,6 +334,37 @@ def test_a_quote_that_is_never_closed_costs_its_line(tmp_path: Path, behind: byt
     assert (members(people)["3"], members(people)["1"], members(people)["abc"]) == (None, 1, 1)
 
 
+@pytest.mark.parametrize("rows", [b'1,",0\n3,ok,1\n2,",1\n', b'1,"open,0\n\n3,ok,1\n2,6",1\n'])
+def test_lines_that_are_one_row_or_several_speak_for_nobody(tmp_path: Path, rows: bytes) -> None:
+    """As one row they would tell the first one's person what the last line says, maybe of another; as rows they
+    would let what somebody typed into a form speak for others.
+    """
+    receipt, people = load(tmp_path, "notes.csv", b"cookie,note,churn\n" + rows + b"abc,,1\n", NOTED)
+    assert (receipt.received, receipt.stored, receipt.errors) == (4, 1, {"format": 3})
+    assert members(people) == {"1": None, "2": None, "3": None, "abc": 1}
+    last = 1 + rows.count(b"\n")
+    assert receipt.samples["format"][-1].line == last
+    assert receipt.samples["format"][0].why.startswith(f"lines 2 to {last} are one row in quotes")
+
+
+def test_lines_are_not_read_ahead_again_and_again() -> None:
+    """Each opens a quote that no line closes: a file of them would take the square of its length."""
+    read = 0
+
+    def lines() -> Iterator[tuple[int, bytes]]:
+        for number in range(1, 5_001):
+            yield number, Counted(b'",a","' + b"x" * 60)
+
+    class Counted(bytes):
+        def decode(self, *_: Any, **__: Any) -> str:
+            nonlocal read
+            read += 1
+            return super().decode()
+
+    assert sum(1 for _ in put_together(lines(), ",", 3)) == 5_000
+    assert read <= 5_000 * 2
+
+
 def test_a_file_of_many_rows_of_several_lines_is_read_in_chunks(tmp_path: Path) -> None:
     """A chunk ends behind a row, and the next one begins there."""
     rows = "".join(f'n{number},"a\nabc,,0\nb",1\n' for number in range(5_000))
@@ -373,3 +410,27 @@ def test_a_parquet_column_that_holds_no_ids_as_written_is_refused(tmp_path: Path
     receipt, _ = load(tmp_path, "ids.parquet", as_parquet(cookie=ids), columns)
     assert (receipt.received, receipt.errors) == (1, {"format": 1})
     assert why in receipt.samples["format"][0].why
+
+
+@pytest.mark.parametrize(
+    ("values", "text"),
+    [
+        (pa.array([123456792.0], pa.float64()).cast(pa.float32()), "123456792"),
+        (pa.array([4100.0], pa.float64()).cast(pa.float16()), "4100"),
+        (pa.array([2.0**53 + 2]), "9.0071992547409940e+15"),
+    ],
+    ids=["float32", "float16", "float64"],
+)
+def test_a_signal_of_floats_keeps_its_digits(tmp_path: Path, values: Any, text: str) -> None:
+    """Only an id is held to what its floats keep for certain; rules compare the text of a signal, or its value."""
+    path = tmp_path / "signals.parquet"
+    path.write_bytes(as_parquet(cookie=["abc"], price=values))
+    columns = parse_columns(f"{ID}signals: {{price: c_price}}\n", "signals.parquet.columns.yaml")
+    file = DataFile(path, parse_name("signals_12345.parquet"))
+    rows = ParquetRows(file, columns.names)
+    try:
+        assert list(rows.rows(0)) == [(1, [["abc"], [text]])]
+        assert float(text) == values.to_pylist()[0]
+    finally:
+        rows.close()
+        file.close()

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from confluent_kafka import KafkaError, KafkaException, TopicPartition
 
+from arke.transport.kafka import client
 from arke.transport.kafka import consumer as module
 from arke.transport.kafka.consumer import ConsumerThread
 from arke.transport.kafka.options import KafkaOptions
@@ -50,7 +51,7 @@ class FakeConsumer:
         self.at: dict[int, int] = {}
         self.paused: set[int] = set()
         self.rebalances: list[Callable[[], None]] = []
-        self.closed = False
+        self.closed = self.cut_off = False
         self._on: dict[str, Callable[[FakeConsumer, list[TopicPartition]], None]] = {}
 
     # --- what the test does ---
@@ -111,6 +112,10 @@ class FakeConsumer:
 
     def get_watermark_offsets(self, partition: TopicPartition, *, cached: bool) -> tuple[int, int]:
         raise KafkaException(KafkaError(KafkaError._UNKNOWN_PARTITION))
+
+    def list_topics(self, _: str, timeout: float) -> None:
+        if self.cut_off:
+            raise KafkaException(KafkaError(KafkaError._TRANSPORT))
 
     def close(self) -> None:
         self.closed = True
@@ -206,4 +211,50 @@ async def test_what_fails_in_a_rebalance_costs_no_message(fake: FakeConsumer) ->
     await eventually(lambda: len(members.told) == 2, "the shard to go")
     at = await position(stream)
     assert await position(stream) > at
+    await thread.stop()
+
+
+async def test_a_client_that_reaches_no_broker_any_more_is_replaced(monkeypatch: pytest.MonkeyPatch) -> None:
+    """librdkafka's issue 5301: it asks nobody any more, whatever comes back."""
+    first, second = clients = [FakeConsumer(), FakeConsumer()]
+    left = iter(clients)
+    monkeypatch.setattr(module, "made", lambda *_: next(left))
+    monkeypatch.setattr(module, "LOOK_EVERY_S", 0.0)
+    monkeypatch.setattr(client, "CUT_OFF_S", 0.1)
+    thread, members = opened(), Members()
+    thread.join(members)
+    first.tell("on_assign", 3)
+    await eventually(lambda: members.told, "the shard")
+    stream = thread.open(3, 0)
+    await position(stream)
+    first.cut_off = True
+    assert await position(stream) > 0
+    assert not first.closed  # as long as the group has not said that it is lost
+    first.tell("on_lost", 3)
+    await eventually(lambda: first.closed, "the client to be given up")
+    second.tell("on_assign", 3)
+    await eventually(lambda: len(members.told) == 3, "the shard to come back")
+    assert await position(thread.open(3, 20)) > 20
+    await thread.stop()
+    assert second.closed
+    assert [what for what, _ in members.told] == ["assigned", "lost", "assigned"]
+
+
+async def test_a_member_that_nothing_is_left_for_stays(
+    monkeypatch: pytest.MonkeyPatch, fake: FakeConsumer
+) -> None:
+    asked = 0
+
+    def list_topics(*_: object, **__: object) -> None:
+        nonlocal asked
+        asked += 1
+        if asked % 2:
+            raise KafkaException(KafkaError(KafkaError._TRANSPORT))
+
+    monkeypatch.setattr(fake, "list_topics", list_topics)
+    monkeypatch.setattr(module, "LOOK_EVERY_S", 0.0)
+    thread = opened()
+    thread.join(Members())
+    await eventually(lambda: asked > 10, "it to be asked")
+    assert not fake.closed
     await thread.stop()

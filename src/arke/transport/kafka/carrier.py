@@ -9,13 +9,16 @@ from typing import TYPE_CHECKING, Final
 from confluent_kafka import KafkaError, KafkaException, Producer
 
 from arke.errors import ArkeError, Overloaded, ShardDown, StoreUnavailable
-from arke.transport.kafka.client import Seldom, made
+from arke.log import get_logger
+from arke.transport.kafka.client import CutOff, Seldom, made
 
 if TYPE_CHECKING:
     from confluent_kafka import Message
 
     from arke.transport.kafka.options import KafkaOptions
     from arke.transport.packing import Packed
+
+log = get_logger("kafka")
 
 POLL_S: Final = 0.1
 CHECK_S: Final = 2.0
@@ -46,6 +49,7 @@ class KafkaCarrier:
         self._config = options.producer()
         self._loop = asyncio.get_running_loop()
         self._say_error = Seldom("kafka_error")
+        self._cut_off = CutOff()
         self._producer = self._made()
         self._replacing = threading.Lock()
         """Held while a message is handed over, so that none is left with a producer that nobody hears any more."""
@@ -79,6 +83,8 @@ class KafkaCarrier:
     def send(self, message: Packed) -> None:
         def answered(error: KafkaError | None, stored: Message) -> None:
             """In the thread."""
+            if error is not None:
+                self._on_error(error)
             answer = _meaning(error) if error is not None else (stored.offset() or 0) + 1
             self._loop.call_soon_threadsafe(message.answered, answer)
 
@@ -94,10 +100,18 @@ class KafkaCarrier:
 
     async def check(self) -> None:
         """The brokers say where the topic is."""
+        await self._loop.run_in_executor(None, self._check)
+
+    def _check(self) -> None:
+        """In a thread of its own."""
         try:
-            await self._loop.run_in_executor(None, self._producer.list_topics, self._topic, CHECK_S)
+            self._producer.list_topics(self._topic, CHECK_S)
         except KafkaException as error:
+            if self._cut_off.too_long():
+                log.warning("kafka_client_replaced", client="producer")
+                self._failed = True
             raise StoreUnavailable(f"Kafka does not answer: {error.args[0].str()}") from None
+        self._cut_off.reached()
 
     async def close(self, timeout_s: float) -> None:
         left = await self._loop.run_in_executor(None, self._producer.flush, timeout_s)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import time
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from confluent_kafka import KafkaError, KafkaException
@@ -17,6 +18,10 @@ if TYPE_CHECKING:
 C = TypeVar("C")
 
 MOST_KINDS: Final = 100
+CUT_OFF_S: Final = 60.0
+"""A client that has reached no broker for so long is replaced. librdkafka takes an answer that names no broker, as
+one that was asleep gives it, for the truth, forgets all of them, and asks nobody any more (its issue 5301).
+"""
 
 log = get_logger("kafka")
 
@@ -36,6 +41,26 @@ class Seldom:
                 self._kinds.clear()
             self._kinds[kind] = Throttled(log, self._event, SystemClock())
         self._kinds[kind](**facts)
+
+
+class CutOff:
+    """For how long a client has reached no broker, as whoever asks it finds out."""
+
+    def __init__(self) -> None:
+        self._since: float | None = None
+
+    def reached(self) -> None:
+        self._since = None
+
+    def too_long(self) -> bool:
+        """It has not, again. Once true, it begins anew."""
+        now = time.monotonic()
+        if self._since is None:
+            self._since = now
+        is_over = now - self._since >= CUT_OFF_S
+        if is_over:
+            self._since = None
+        return is_over
 
 
 class _Lines:

@@ -6,15 +6,16 @@ from __future__ import annotations
 
 import asyncio
 import threading
+import time
 from collections import defaultdict, deque
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
 
-from arke.errors import LogGap, StoreUnavailable
+from arke.errors import LogGap, SettingsError, StoreUnavailable
 from arke.log import get_logger
-from arke.transport.kafka.client import Seldom, made
+from arke.transport.kafka.client import CutOff, Seldom, made
 from arke.transport.stream import BufferedStream
 
 if TYPE_CHECKING:
@@ -30,6 +31,9 @@ log = get_logger("kafka")
 POLL_S: Final = 0.02
 """How long what the event loop asks for may wait."""
 FETCHED_TOGETHER: Final = 100
+LOOK_EVERY_S: Final = 10.0
+LOOK_S: Final = 1.0
+"""How often a member that nothing is assigned to asks whether brokers are there, and how long it waits for them."""
 
 
 class GroupEvents(Protocol):
@@ -67,7 +71,9 @@ class ConsumerThread:
         self._refused = refused
         self._loop = asyncio.get_running_loop()
         self._say_error = Seldom("kafka_error")
-        self._consumer = made(Consumer, {**options.consumer(), "error_cb": self._on_error}, options.setting)
+        self._config = {**options.consumer(), "error_cb": self._on_error}
+        self._setting = options.setting
+        self._consumer = self._made()
         self._asked: deque[Callable[[], None]] = deque()
         self._streams: dict[int, BufferedStream] = {}
         """Those that are open, by shard. Only the thread touches it, and what follows."""
@@ -79,6 +85,8 @@ class ConsumerThread:
         self._members: GroupEvents | None = None
         self._mine: set[int] = set()
         """What the group has assigned."""
+        self._cut_off = CutOff()
+        self._look_at_brokers = 0.0
         self._stopping = False
         self._thread = threading.Thread(target=self._run, name="kafka-consumer", daemon=True)
         self._thread.start()
@@ -102,9 +110,7 @@ class ConsumerThread:
 
         def subscribe() -> None:
             self._members = members
-            self._consumer.subscribe(
-                [self._topic], on_assign=self._on_assign, on_revoke=self._on_revoke, on_lost=self._on_lost
-            )
+            self._subscribe()
 
         self._asked.append(subscribe)
 
@@ -113,7 +119,16 @@ class ConsumerThread:
         self._stopping = True
         await self._loop.run_in_executor(None, self._thread.join)
 
+    def _made(self) -> Consumer:
+        """Raises SettingsError."""
+        return made(Consumer, self._config, self._setting)
+
     # --- in the thread ----------------------------------------------------------------------------------
+
+    def _subscribe(self) -> None:
+        self._consumer.subscribe(
+            [self._topic], on_assign=self._on_assign, on_revoke=self._on_revoke, on_lost=self._on_lost
+        )
 
     def _run(self) -> None:
         try:
@@ -127,11 +142,40 @@ class ConsumerThread:
             self._consumer.close()
 
     def _round(self) -> None:
+        self._look_for_brokers()
         self._answer()
         self._resume()
         first = self._consumer.poll(POLL_S)
         if first is not None:
             self._deliver([first, *self._consumer.consume(FETCHED_TOGETHER - 1, 0)])
+
+    def _look_for_brokers(self) -> None:
+        """Of a member that nothing is assigned to: others may have it all, or it is cut off."""
+        if self._mine:
+            self._cut_off.reached()
+        elif self._members is not None and time.monotonic() >= self._look_at_brokers:
+            self._look_at_brokers = time.monotonic() + LOOK_EVERY_S
+            try:
+                self._consumer.list_topics(self._topic, timeout=LOOK_S)
+            except KafkaException:
+                if self._cut_off.too_long():
+                    self._begin_anew()
+            else:
+                self._cut_off.reached()
+
+    def _begin_anew(self) -> None:
+        """With another client. Nothing is assigned to this one, so it has no stream either."""
+        log.warning("kafka_client_replaced", client="consumer", topic=self._topic)
+        try:
+            new = self._made()
+        except SettingsError as error:
+            log.error("kafka_client_not_replaced", message=str(error))
+            return
+        self._consumer.close()
+        self._fetched.clear()
+        self._paused.clear()
+        self._consumer = new
+        self._asked.appendleft(self._subscribe)
 
     def _answer(self) -> None:
         """In the order in which it was asked. What fails is tried again in the next round: a stream that was
