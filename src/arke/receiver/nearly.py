@@ -30,8 +30,8 @@ MAX_READ_BYTES: Final = 16 * 1024
 """Nor is a larger one read and written anew, which takes a hundred times as long as a signature."""
 MAX_HEADERS, MAX_STAMPS = 16, 4
 MAX_WORK: Final = 32 << 20
-"""What is tried of one request, over all keys, in bytes that are signed (some 40 ms). Making a signature, and looking
-for it in a header, take as long as so many bytes:"""
+"""What is tried of one request, over all keys, in bytes that are signed (some 40 ms). Making a signature, and
+looking for it in a header, take as long as so many bytes:"""
 _WORK_PER_SIGNATURE, _WORK_PER_HEADER = 16 * 1024, 4 * 1024
 _STAMP = re.compile(r"(?<![0-9])[0-9]{9,13}(?![0-9])")
 _STAMPED: Final = (
