@@ -71,3 +71,20 @@ def test_what_was_answered_counts_no_more(monkeypatch: pytest.MonkeyPatch) -> No
 
 def test_who_is_patient_has_no_end() -> None:
     assert Server("host=nowhere").patient().answers_within_s == float("inf")
+
+
+@pytest.mark.parametrize(
+    ("said", "by_settings"),
+    [
+        ("FATAL:  server login has been failing, cached error: connect failed (server_login_retry)", False),
+        ("FATAL:  pgbouncer cannot connect to server", False),
+        ("FATAL:  query_wait_timeout", False),
+        ("FATAL:  client_login_timeout (server down)", False),
+        ("FATAL:  the database system is starting up", False),
+        ('FATAL:  database "x" does not exist', True),
+        ("FATAL:  no such database: x", True),
+    ],
+)
+def test_what_goes_by_itself_is_no_mistake_in_the_settings(said: str, *, by_settings: bool) -> None:
+    error = psycopg.OperationalError(f'connection to server at "10.0.0.1", port 6432 failed: {said}')
+    assert connection._not_connected("PostgreSQL", error).by_settings is by_settings

@@ -73,8 +73,9 @@ NOT_REPLICATED: Final = "01000"
 
 _FOR_NOW: Final = re.compile(
     r"the database system is|too many (clients|connections)|connection slots are reserved|no more connections"
+    r"|server login has been failing|pgbouncer cannot connect|query_wait_timeout|client_login_timeout"
 )
-"""What it says as long as it starts or ends, or is full."""
+"""What it says as long as it starts or ends, or is full, and PgBouncer where its server is away: in English."""
 _REFUSED: Final = re.compile(
     r"failed: \w+:  |SSL error|certificate|support SSL|no password supplied|read-only|standby"
 )
