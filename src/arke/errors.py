@@ -277,9 +277,10 @@ class EngineUnreachable(Unavailable):
 
 
 class ShardDown(Unavailable):
-    """A shard's process is gone and being restarted."""
+    """A shard's process is gone and being restarted. `unowned`: no worker of the cluster owns the shard."""
 
     code = "shard_down"
+    unowned: bool = False
 
 
 class ShardFailed(Unavailable):

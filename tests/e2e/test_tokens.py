@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import subprocess
+import sys
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -149,10 +150,37 @@ def test_a_secret_that_nobody_sees_is_of_no_use(engine: EngineProcess) -> None:
                 check=False,
             )
         assert (lost.returncode, lost.stderr.count("\n")) == (1, 1), lost.stderr
-        assert lost.stderr.startswith("arke: no space left on device")
+        assert lost.stderr == "arke: the output cannot be written: no space left on device\n"
         (revoked,) = (at for token, at in made().items() if token not in before)
         assert revoked is not None
         before = made()
+
+
+LIMITED = (
+    "import resource, sys; from arke.cli import main;"
+    "resource.setrlimit(resource.RLIMIT_FSIZE, (10, 10)); main()"
+)
+"""A command whose files take ten bytes."""
+
+
+def test_a_secret_of_which_a_part_was_written_is_of_no_use(engine: EngineProcess) -> None:
+    environ = {"ARKE_DATA": str(engine.data), "PYTHONUNBUFFERED": "1", "PYTHONDONTWRITEBYTECODE": "1"}
+    out = engine.folder / "secret"
+    with out.open("wb") as few:
+        lost = subprocess.run(
+            [sys.executable, "-c", LIMITED, "token", "create", "--scope", "read", "--name", "cut off"],
+            stdout=few,
+            stderr=subprocess.PIPE,
+            env={**engine.environ, **environ},
+            cwd=engine.folder,
+            text=True,
+            check=False,
+        )
+    assert (lost.returncode, lost.stderr) == (1, "arke: the output cannot be written: file too large\n")
+    assert out.stat().st_size == 10
+    listed = engine.arke("token", "list").stdout.splitlines()
+    (line,) = (line for line in listed if line.endswith("cut off"))
+    assert line.split()[1] == "revoked"
 
 
 def test_a_token_without_a_url_is_said_to_count_for_nothing(engine: EngineProcess) -> None:

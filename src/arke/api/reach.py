@@ -171,8 +171,8 @@ class HttpSession(Session):
         connection = self._connect()
         headers = {"Authorization": f"Bearer {self._token}"} if self._token else {}
         try:
-            connection.request(call.route.method, call.target, call.body, headers)
             with self._waiting():
+                connection.request(call.route.method, call.target, call.body, headers)
                 reply = connection.getresponse()
             yield reply
         except msgspec.MsgspecError:

@@ -14,6 +14,7 @@ import click
 
 from arke import __version__
 from arke.cli.commands import Commands
+from arke.cli.output import Unwritable, ready_output
 from arke.cli.shells import DETECTED, install_script, show_script
 from arke.errors import ArkeError
 from arke.garbage import collect_seldom
@@ -85,6 +86,10 @@ def main() -> None:
         _drop_output()
         sys.stderr.close()
         sys.exit(1)
+    except Unwritable as error:
+        _drop_output()
+        sys.stderr.write(f"arke: the output cannot be written: {str(error.strerror).lower()}\n")
+        sys.exit(1)
     except OSError as error:
         _drop_output()
         if error.filename is None and error.errno in _USED_UP:
@@ -116,6 +121,7 @@ def _ready_streams() -> None:
             stream = Path(os.devnull).open(mode, encoding="utf-8")  # noqa: SIM115 - open until the process ends
             os.set_inheritable(stream.fileno(), True)
             setattr(sys, name, stream)
+    ready_output()
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(encoding="utf-8" if "--json" in sys.argv else None, errors="backslashreplace")
 

@@ -34,7 +34,7 @@ def create(
     """Make a token. Its secret is printed once and stored nowhere."""
     import msgspec
 
-    from arke.errors import InvalidInput
+    from arke.errors import ArkeError, InvalidInput
 
     if getattr(sys.stdout, "name", None) == os.devnull:  # put there for an output that was closed
         raise InvalidInput("the output is closed: nobody would see the secret, so no token was made")
@@ -44,7 +44,10 @@ def create(
         sys.stdout.write((msgspec.json.encode(made).decode() if json else made.secret) + "\n")
         sys.stdout.flush()
     except OSError:
-        engine.revoke_token(made.id)  # nobody has its secret
+        try:
+            engine.revoke_token(made.id)  # nobody has its secret
+        except (ArkeError, OSError) as error:
+            sys.stderr.write(f"arke: token {made.id} is to be revoked, which failed now: {error}\n")
         raise
     if not json:
         sys.stderr.write(f"token {made.id} with scope {', '.join(made.scopes)}; this is its only showing\n")

@@ -66,7 +66,8 @@ class FedShard:
         self._closed = False
         self._gap = False
         self._held = False
-        self._is_proved = True
+        self._unproved_by: str | None = None
+        """The code of what kept the last proof from being made."""
 
     def start(self) -> None:
         """Take what the log brings, from where the store has it."""
@@ -136,7 +137,7 @@ class FedShard:
         except Exception as error:  # noqa: BLE001 - whatever it is, the next proof may succeed
             self._not_proved(error)
             return
-        self._is_proved = True
+        self._unproved_by = None
         if not self._closed:
             self._stream.taken(self.shard.groups.recorded)
         held, self._held = self._held, self.lease.holds
@@ -144,11 +145,13 @@ class FedShard:
             self.shard.lanes.wake()
 
     def _not_proved(self, error: Exception) -> None:
-        """Said once: a store that is away is away for all shards of the worker, every second."""
-        if self._is_proved:
-            code = error.code if isinstance(error, ArkeError) else type(error).__name__
+        """Said once, and again once it is something else: a store that is away is away for all shards of the
+        worker, every second.
+        """
+        code = error.code if isinstance(error, ArkeError) else type(error).__name__
+        if code != self._unproved_by:
             log.error("shard_not_renewed", shard=self.number, code=code)
-        self._is_proved = False
+        self._unproved_by = code
 
     async def _watched(self) -> None:
         """A shard that broke is as lost as one that another owns."""

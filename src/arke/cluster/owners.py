@@ -33,7 +33,9 @@ class KnownOwners:
             await self._ask()
         address = self._addresses.get(shard)
         if address is None:
-            raise ShardDown(f"no worker owns shard {shard} at the moment")
+            error = ShardDown(f"no worker owns shard {shard} at the moment")
+            error.unowned = True
+            raise error
         return self._node_at(address)
 
     def moved(self, shard: int) -> None:

@@ -99,10 +99,11 @@ def lifetime_s(expires_in: msgspec.Raw) -> float | None:
     """
     try:
         said = msgspec.json.decode(expires_in, type=int | float | str)
-    except (msgspec.MsgspecError, UnicodeDecodeError):
+        whole = whole_number(said.strip()) if isinstance(said, str) else said
+        whole_s = math.nan if whole is None else float(whole)
+    except (msgspec.MsgspecError, UnicodeDecodeError, OverflowError):
         return None
-    whole_s = whole_number(said.strip()) if isinstance(said, str) else said
-    if whole_s is None or not math.isfinite(whole_s):
+    if not math.isfinite(whole_s):
         return None
     return whole_s - max(MIN_MARGIN_S, whole_s * MARGIN_SHARE)
 

@@ -31,14 +31,15 @@ FRAME_BYTES = 1 << 20
 """Rows are handed out when they have come to so much: a frame is at most this and one row."""
 READ_BYTES = 64 * 1024
 EXACT = {16: 1 << 11, 32: 1 << 24, 64: 1 << 53}
-"""By the bits of a float: whole numbers up to here are what they were before they became floats."""
+"""By the bits of a float: whole numbers up to here are what they were before they became floats. Ids are held to
+it; what is no id keeps the digits it has."""
 LENGTH = struct.Struct("<I")
 
 Row = list[list[str]] | None
 
 
 class Job(msgspec.Struct, frozen=True):
-    """What to read: an inherited descriptor, the size of its file, and the columns, each once."""
+    """What to read: an inherited descriptor, the size of its file, and the columns, each once, the id's first."""
 
     descriptor: int
     size: int
@@ -191,7 +192,10 @@ class _Reader:
             rows: list[Row] = []
             size = 0
             begun = number + skipped
-            columns = [texts_of(batch.column(name).slice(skipped)) for name in self._names]
+            columns = [
+                texts_of(batch.column(name).slice(skipped), ids=not place)
+                for place, name in enumerate(self._names)
+            ]
             for values in zip(*columns, strict=True):
                 row, taken = _within_a_line(values)
                 self._count(taken)
@@ -225,7 +229,7 @@ def _within_a_line(values: tuple[list[str] | None, ...]) -> tuple[Row, int]:
     return row, size
 
 
-def texts_of(array: Any) -> list[list[str] | None]:
+def texts_of(array: Any, *, ids: bool) -> list[list[str] | None]:
     """The values of a column of any type as texts; None for one that no line would hold."""
     import pyarrow as pa
     import pyarrow.compute as pc
@@ -233,12 +237,12 @@ def texts_of(array: Any) -> list[list[str] | None]:
     kind = array.type
     if pa.types.is_dictionary(kind):
         used = pc.drop_null(pc.unique(array.indices))
-        texts = dict(zip(used.to_pylist(), texts_of(array.dictionary.take(used)), strict=True))
+        texts = dict(zip(used.to_pylist(), texts_of(array.dictionary.take(used), ids=ids), strict=True))
         return [[] if index is None else texts[index] for index in array.indices.to_pylist()]
     if pa.types.is_list(kind) or pa.types.is_large_list(kind):
         lengths = pc.list_value_length(array)
         short = pc.fill_null(pc.less_equal(lengths, MAX_LINE_BYTES), True)
-        inner = iter(texts_of(array.filter(short).flatten()))
+        inner = iter(texts_of(array.filter(short).flatten(), ids=ids))
         return [
             _joined([next(inner) for _ in range(length or 0)]) if fits else None
             for length, fits in zip(lengths.to_pylist(), short.to_pylist(), strict=True)
@@ -252,7 +256,8 @@ def texts_of(array: Any) -> list[list[str] | None]:
             for text, length in zip(short, given, strict=True)
         ]
     if pa.types.is_floating(kind):
-        return [_of_float(value, EXACT[kind.bit_width]) for value in array.to_pylist()]
+        exact = EXACT[kind.bit_width if ids else 64]
+        return [_of_float(value, exact) for value in array.to_pylist()]
     return [_texts(value) for value in array.to_pylist()]
 
 
@@ -289,8 +294,8 @@ def _of_float(value: float | None, exact: int) -> list[str]:
     if value is None:
         return []
     if value.is_integer():
-        # Beyond that the digits are not those that were written: as an id it is refused.
-        return [str(int(value)) if abs(value) <= exact else f"{value:e}"]
+        # Beyond that the digits are not those that were written: as an id it is refused. No float has more than 17.
+        return [str(int(value)) if abs(value) <= exact else f"{value:.16e}"]
     return [str(value)]
 
 

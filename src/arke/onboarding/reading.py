@@ -33,7 +33,7 @@ CHUNK_LINES = 10_000
 CHUNK_BYTES = 1 << 20
 """A chunk ends with the line that brings it to this: long lines become many times their size in memory."""
 LET_GO_LINES = 64
-"""Lines after which the thread lets go of the interpreter: otherwise an event may wait 5 ms for it."""
+"""Lines or rows after which the thread lets go of the interpreter: otherwise an event may wait 5 ms for it."""
 PARSED_TOGETHER = 200
 """The same where lines are read together, which takes a third of the time."""
 
@@ -161,8 +161,8 @@ class Reading:
 
     def _lines(self, chunk: Chunk, parse: IdLines | CsvLines) -> None:
         size = 0
-        for number, raw in self._entries:
-            if not number % LET_GO_LINES:
+        for entry, (number, raw) in enumerate(self._entries, 1):
+            if not entry % LET_GO_LINES:  # numbers of rows of several lines may all be odd
                 time.sleep(0)
             said = parse(number, raw, chunk.tally)
             chunk.last = number

@@ -34,6 +34,7 @@ NAMES_SHOWN: Final = 100
 """Keys that no rule asks for, and traits that nobody realises: those named."""
 
 
+_LOOK: Final = "`arke cluster status` says which nodes are there"
 LATENCIES: Final = 40_000
 """Of a destination, over all shards: what percentiles are made of."""
 
@@ -179,7 +180,7 @@ class StatusOperations:
         problems = {number: one for number, one in enumerate(answers) if isinstance(one, ArkeError)}
         away = [*problems]
         if not parts:
-            raise self._unanswered(problems[0])
+            raise self._unanswered([*problems.values()])
         status = await self._common(await self._status(parts))
         there = None if self._node is None else await self._node.there()
         status = msgspec.structs.replace(status, sources=await self._sources.status(there))
@@ -196,11 +197,13 @@ class StatusOperations:
         )
         return status, parts
 
-    def _unanswered(self, first: ArkeError) -> ArkeError:
-        """Why no shard says anything, of which the first one's reason is one."""
-        if self._node is not None and isinstance(first, ShardDown):
-            return ShardDown("no worker owns a shard: `arke cluster status` says which nodes are there")
-        return first
+    def _unanswered(self, problems: Sequence[ArkeError]) -> ArkeError:
+        """Why no shard says anything: that nobody owns one is the reason where it is everyone's."""
+        met = [one for one in problems if not (isinstance(one, ShardDown) and one.unowned)]
+        if met and (self._node is None or not isinstance(met[0], ShardDown)):
+            return met[0]
+        why = str(met[0]) if met else "no worker owns a shard"
+        return ShardDown(f"{why}: {_LOOK}")
 
     async def ready(self) -> bool:
         """Whether this engine, or this node, does its part. Raises Unavailable."""

@@ -11,6 +11,7 @@ import hashlib
 import hmac
 import json
 import re
+from functools import cached_property
 from typing import TYPE_CHECKING, Final
 
 from arke.domain.catalog import BODY, TIMESTAMP
@@ -25,7 +26,13 @@ if TYPE_CHECKING:
 
 MAX_BODY_BYTES: Final = 64 * 1024
 """Of a larger body nothing is tried: some hundred signatures are made of it."""
+MAX_READ_BYTES: Final = 16 * 1024
+"""Nor is a larger one read and written anew, which takes a hundred times as long as a signature."""
 MAX_HEADERS, MAX_STAMPS = 16, 4
+MAX_WORK: Final = 32 << 20
+"""What is tried of one request, over all keys, in bytes that are signed (some 40 ms). Making a signature, and
+looking for it in a header, take as long as so many bytes:"""
+_WORK_PER_SIGNATURE, _WORK_PER_HEADER = 16 * 1024, 4 * 1024
 _STAMP = re.compile(r"(?<![0-9])[0-9]{9,13}(?![0-9])")
 _STAMPED: Final = (
     f"{TIMESTAMP}.{BODY}",
@@ -51,8 +58,9 @@ def what_is_wrong(body: bytes, headers: Pairs, keys: Sequence[SigningKey]) -> st
         :MAX_HEADERS
     ]
     if len(body) <= MAX_BODY_BYTES:
+        search = _Search(body, headers, given)
         for key in keys:
-            differences = next(_differences(body, headers, given, key), None)
+            differences = next(search.differences(key), None)
             if differences is not None:
                 return f"it would match but for this: {', '.join(differences)}" if differences else ""
     if not {key.header.lower() for key in keys} & {name.lower() for name, _ in headers}:
@@ -63,28 +71,46 @@ def what_is_wrong(body: bytes, headers: Pairs, keys: Sequence[SigningKey]) -> st
     )
 
 
-def _differences(
-    body: bytes, headers: Pairs, given: list[tuple[str, str]], key: SigningKey
-) -> Iterator[Differences]:
-    """What a signature that the key's secret has made does otherwise than `key` says, for each such."""
-    for of_key, secret in _secrets(key.secret):
-        for of_bytes, signed in _signed(body, headers, key):
-            if of_key and of_bytes and WEBHOOKS not in of_bytes:
-                continue  # who took both for something else has more to find than a sentence says
-            for algorithm, digest in DIGESTS.items():
-                made = hmac.digest(secret, signed, digest)
-                for header, value in given:
-                    for encoding, prefix in _written(value, made):
-                        found = []
-                        if header.lower() != key.header.lower():
-                            found.append(f"it stands in the header {header}, not {key.header}")
-                        if algorithm != key.algorithm:
-                            found.append(f"the algorithm is {algorithm}, not {key.algorithm}")
-                        if encoding != key.encoding:
-                            found.append(f"it is written as {encoding}, not {key.encoding}")
-                        if prefix != key.prefix:
-                            found.append(f"before it stands {prefix!r}, not {key.prefix!r}")
-                        yield [*found, *of_bytes, *of_key]
+class _Search:
+    """What is tried of one request, whatever its keys are, until it has taken MAX_WORK."""
+
+    def __init__(self, body: bytes, headers: Pairs, given: list[tuple[str, str]]) -> None:
+        self._body = body
+        self._headers = headers
+        self._given = [(header, value, value.encode("utf-8", "replace")) for header, value in given]
+        self._left = MAX_WORK
+
+    def differences(self, key: SigningKey) -> Iterator[Differences]:
+        """What a signature that the key's secret has made does otherwise than `key` says, for each such."""
+        for of_key, secret in _secrets(key.secret):
+            for of_bytes, signed in self._signed(key):
+                if of_key and of_bytes and WEBHOOKS not in of_bytes:
+                    continue  # who took both for something else has more to find than a sentence says
+                for algorithm, digest in DIGESTS.items():
+                    self._left -= len(signed) + _WORK_PER_SIGNATURE + _WORK_PER_HEADER * len(self._given)
+                    if self._left < 0:
+                        return
+                    forms = _forms(hmac.digest(secret, signed, digest))
+                    for header, value, encoded in self._given:
+                        for encoding, prefix in _written(value, encoded, forms):
+                            found = []
+                            if header.lower() != key.header.lower():
+                                found.append(f"it stands in the header {header}, not {key.header}")
+                            if algorithm != key.algorithm:
+                                found.append(f"the algorithm is {algorithm}, not {key.algorithm}")
+                            if encoding != key.encoding:
+                                found.append(f"it is written as {encoding}, not {key.encoding}")
+                            if prefix != key.prefix:
+                                found.append(f"before it stands {prefix!r}, not {key.prefix!r}")
+                            yield [*found, *of_bytes, *of_key]
+
+    def _signed(self, key: SigningKey) -> Iterator[tuple[Differences, bytes]]:
+        yield from _signed(self._body, self._headers, key)
+        yield from self._anew
+
+    @cached_property
+    def _anew(self) -> list[tuple[Differences, bytes]]:
+        return list(_written_anew(self._body)) if len(self._body) <= MAX_READ_BYTES else []
 
 
 def _secrets(secret: bytes) -> Iterator[tuple[Differences, bytes]]:
@@ -137,7 +163,6 @@ def _signed(body: bytes, headers: Pairs, key: SigningKey) -> Iterator[tuple[Diff
     yield ["nothing but an empty body was signed"], b""
     for name, digest in DIGESTS.items():
         yield [f"the {name} of the body was signed, in hex"], digest(body).hexdigest().encode()
-    yield from _written_anew(body)
 
 
 def _written_anew(body: bytes) -> Iterator[tuple[Differences, bytes]]:
@@ -154,23 +179,25 @@ def _written_anew(body: bytes) -> Iterator[tuple[Differences, bytes]]:
                 yield why, text.encode("utf-8", "replace")
 
 
-def _written(value: str, made: bytes) -> Iterator[tuple[str, str]]:
+def _forms(made: bytes) -> list[tuple[str, bytes]]:
+    """A signature in each encoding."""
+    plain = base64.b64encode(made)
+    safe = base64.urlsafe_b64encode(made)
+    text = made.hex().encode()
+    return [
+        ("base64", plain),
+        ("hex", text),
+        ("hex in capitals", text.upper()),
+        ("URL-safe base64", safe),
+        ("base64 without padding", plain.rstrip(b"=")),
+        ("URL-safe base64 without padding", safe.rstrip(b"=")),
+        ("base64 of the hex", base64.b64encode(text)),
+    ]
+
+
+def _written(value: str, encoded: bytes, forms: list[tuple[str, bytes]]) -> Iterator[tuple[str, str]]:
     """How `value` has this signature, if it does: its encoding, and what stands before it."""
-    plain = base64.b64encode(made).decode()
-    safe = base64.urlsafe_b64encode(made).decode()
-    forms = {
-        "base64": plain,
-        "hex": made.hex(),
-        "hex in capitals": made.hex().upper(),
-        "URL-safe base64": safe,
-        "base64 without padding": plain.rstrip("="),
-        "URL-safe base64 without padding": safe.rstrip("="),
-        "base64 of the hex": base64.b64encode(made.hex().encode()).decode(),
-    }
-    for encoding, form in forms.items():
-        prefix, end = value[: -len(form)], value[-len(form) :]
-        if len(prefix) <= _PREFIX_CHARS and hmac.compare_digest(
-            end.encode("utf-8", "replace"), form.encode()
-        ):
-            yield encoding, _STAMP.sub(TIMESTAMP, prefix)
+    for encoding, form in forms:
+        if len(encoded) - len(form) <= _PREFIX_CHARS and hmac.compare_digest(encoded[-len(form) :], form):
+            yield encoding, _STAMP.sub(TIMESTAMP, value[: -len(form)])
             return

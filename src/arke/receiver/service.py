@@ -37,6 +37,8 @@ if TYPE_CHECKING:
     from arke.receiver.state import AudienceState
 
 _log = logging.getLogger(__name__)
+_PAUSE_PER_HINT: Final = 5.0
+"""How many times as long as it took to look for a hint none is looked for: whoever sends anything makes us look."""
 
 
 class ReceiverStats(msgspec.Struct, kw_only=True):
@@ -185,15 +187,13 @@ class ReceiverService:
         return self._take(message, request)
 
     def _hint(self, request: Request) -> str:
-        """What an engineer may have done otherwise. As long as it took to find a hint, none is looked for: of
-        thousands that are wrong most are answered at once.
-        """
+        """What an engineer may have done otherwise. Of thousands that are wrong most are answered at once."""
         begun = time.monotonic()
         if begun < self._hints_from:
             return ""
         hint = what_is_wrong(request.body, request.headers, self._config.keys)
         ended = time.monotonic()
-        self._hints_from = ended + (ended - begun)
+        self._hints_from = ended + _PAUSE_PER_HINT * (ended - begun)
         return hint and f"; {hint}"
 
     def _take(self, message: Message, request: Request) -> tuple[str, Answer]:

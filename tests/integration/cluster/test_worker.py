@@ -9,8 +9,10 @@ from typing import TYPE_CHECKING, TypeVar
 
 import msgspec
 import pytest
+from structlog.testing import capture_logs
 
 from arke.clock import SystemClock
+from arke.cluster import fed_shard
 from arke.cluster import worker as workers
 from arke.cluster.fed_shard import FedShard
 from arke.cluster.owned_shard import OwnedShard
@@ -482,6 +484,25 @@ def test_a_proof_that_fails_is_asked_for_again_whatever_it_failed_for(tmp_path: 
         await node.worker.stop()
 
     asyncio.run(play())
+
+
+def test_what_keeps_a_proof_away_is_said_once_and_again_when_it_is_something_else(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(fed_shard, "RENEWED_EVERY_S", 0.02)
+
+    async def play() -> list[str]:
+        node = Node(tmp_path, MemoryLog(), NotingPoster())
+        await taken_by(node)
+        with capture_logs() as logs:
+            for fails in (StoreUnavailable("away"), RuntimeError("whatever"), None, StoreUnavailable("away")):
+                node.fails = fails
+                before = node.renewed
+                await eventually(lambda: node.renewed > before + 2, "proofs to be asked for")  # noqa: B023
+            await node.worker.stop()
+        return [line["code"] for line in logs if line["event"] == "shard_not_renewed"]
+
+    assert asyncio.run(play()) == ["store_unavailable", "RuntimeError", "store_unavailable"]
 
 
 def test_who_waits_for_an_answer_of_a_shard_that_went_hears_so(tmp_path: Path) -> None:

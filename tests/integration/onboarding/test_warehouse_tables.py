@@ -13,7 +13,11 @@ import pyarrow.parquet as parquet
 import pytest
 
 from arke.errors import InvalidInput
+from arke.onboarding.columns_file import parse_columns
+from arke.onboarding.names import parse_name
+from arke.onboarding.parquet import ParquetRows
 from arke.onboarding.quoted import put_together
+from arke.onboarding.source import DataFile
 from integration.onboarding.desk import COOKIES, open_desk
 
 if TYPE_CHECKING:
@@ -406,3 +410,27 @@ def test_a_parquet_column_that_holds_no_ids_as_written_is_refused(tmp_path: Path
     receipt, _ = load(tmp_path, "ids.parquet", as_parquet(cookie=ids), columns)
     assert (receipt.received, receipt.errors) == (1, {"format": 1})
     assert why in receipt.samples["format"][0].why
+
+
+@pytest.mark.parametrize(
+    ("values", "text"),
+    [
+        (pa.array([123456792.0], pa.float64()).cast(pa.float32()), "123456792"),
+        (pa.array([4100.0], pa.float64()).cast(pa.float16()), "4100"),
+        (pa.array([2.0**53 + 2]), "9.0071992547409940e+15"),
+    ],
+    ids=["float32", "float16", "float64"],
+)
+def test_a_signal_of_floats_keeps_its_digits(tmp_path: Path, values: Any, text: str) -> None:
+    """Only an id is held to what its floats keep for certain; rules compare the text of a signal, or its value."""
+    path = tmp_path / "signals.parquet"
+    path.write_bytes(as_parquet(cookie=["abc"], price=values))
+    columns = parse_columns(f"{ID}signals: {{price: c_price}}\n", "signals.parquet.columns.yaml")
+    file = DataFile(path, parse_name("signals_12345.parquet"))
+    rows = ParquetRows(file, columns.names)
+    try:
+        assert list(rows.rows(0)) == [(1, [["abc"], [text]])]
+        assert float(text) == values.to_pylist()[0]
+    finally:
+        rows.close()
+        file.close()

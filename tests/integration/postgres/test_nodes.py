@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 import time
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
@@ -205,12 +206,16 @@ def test_who_asks_a_database_that_hangs_hears_so(dsn: str, monkeypatch: pytest.M
         database = Database(Server(dsn), 1)
         found = PostgresNodes(database)
         await found.all()  # has a connection
-        hanging = asyncio.ensure_future(database.rows("SELECT pg_sleep(1)"))
-        await asyncio.sleep(0)
+        go_on = threading.Event()
+        hanging = asyncio.ensure_future(database.run(lambda _: go_on.wait()))  # has its one thread
+        await asyncio.sleep(0)  # so that what is asked next stands behind it
         monkeypatch.setattr(nodes_in_postgres, "READ_WITHIN_S", 0.05)
-        for question in (found.all, found.owners, found.owner_names, found.leader):
-            with pytest.raises(StoreUnavailable, match=r"has not answered for 0\.05 s"):
-                await question()
+        try:
+            for question in (found.all, found.owners, found.owner_names, found.leader):
+                with pytest.raises(StoreUnavailable, match=r"has not answered for 0\.05 s"):
+                    await question()
+        finally:
+            go_on.set()
         await hanging
         monkeypatch.undo()
         assert await found.owners() == {}

@@ -2,22 +2,26 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import signal
 import sys
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+import msgspec
 import psycopg
 import pytest
 
 from arke.errors import StoreUnavailable
 from arke.storage.postgres import schema
-from arke.storage.postgres.connection import Server, Session, one_round_trip
-from arke.storage.postgres.database import Database
+from arke.storage.postgres.connection import GivenUp, Server, Session, one_round_trip
+from arke.storage.postgres.database import Database, transaction
+from patience import eventually
 from servers.postgres import KINDS, server_of_its_own
 from servers.process import free_port
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
     from arke.storage.postgres.connection import Connection
@@ -168,6 +172,89 @@ async def test_a_server_that_hangs_is_given_up(kind: str) -> None:
                 os.kill(number, signal.SIGCONT)
             database.close()
             await session.close()
+
+
+async def test_statements_that_go_out_together_may_take_longer_than_one(kind: str) -> None:
+    """The server answers them at the end, all at once."""
+    with (
+        server_of_its_own(kind) as server,
+        Server(server.dsn(), answers_within_s=2.0).connect() as connection,
+    ):
+        with transaction(connection):
+            for _ in range(8):
+                connection.execute("SELECT pg_sleep(0.4)")
+        assert connection.execute("SELECT 7").fetchone() == (7,)
+
+
+@pytest.mark.parametrize("together", [False, True])
+@pytest.mark.parametrize("in_session", [False, True])
+async def test_what_was_given_up_changes_nothing_after_what_came_later(
+    kind: str, *, in_session: bool, together: bool
+) -> None:
+    """A backend that was stopped goes on, and has a statement that nobody waits for any more."""
+    with server_of_its_own(kind) as server:
+        session, database = Session(Server(server.dsn()), "test"), Database(Server(server.dsn()), 2)
+        run = session.run if in_session else database.run
+
+        def write(text: str) -> Callable[[Connection], None]:
+            def work(connection: Connection) -> None:
+                sql, bindings = "UPDATE note SET text = %s", (text,)
+                if together:
+                    with transaction(connection):
+                        connection.execute(sql, bindings)
+                else:
+                    connection.execute(sql, bindings)
+
+            return work
+
+        def impatient(connection: Any) -> int:
+            connection.answers_within_s = 0.05
+            return int(connection.info.backend_pid)
+
+        def is_there(connection: Connection) -> bool:
+            return bool(
+                connection.execute("SELECT FROM pg_stat_activity WHERE pid = %s", (stopped,)).fetchall()
+            )
+
+        await database.rows("CREATE TABLE note AS SELECT 'none' AS text")
+        await asyncio.gather(
+            *(database.rows("SELECT pg_sleep(0.1)") for _ in range(2))
+        )  # another one is idle
+        stopped = await run(impatient)
+        os.kill(stopped, signal.SIGSTOP)
+        try:
+            with pytest.raises(StoreUnavailable, match="has not answered"):
+                await run(write("first"))
+            await run(write("second"))
+        finally:
+            os.kill(stopped, signal.SIGCONT)
+        with Server(server.dsn()).connect() as looking:
+            await eventually(lambda: not is_there(looking), "the backend to end")
+            assert looking.execute("SELECT text FROM note").fetchall() == [("second",)]
+        database.close()
+        await session.close()
+
+
+async def test_only_the_backend_itself_is_ended(kind: str) -> None:
+    """Not another one that has its number, as on a server that took over."""
+    with server_of_its_own(kind) as server, Server(server.dsn()).connect() as other:
+        given_up: Any = Server(server.dsn()).connect()
+        given_up.given_up = True
+        known = GivenUp()
+        pid = other.info.backend_pid
+        number = given_up.backend
+        given_up.backend = msgspec.structs.replace(number, pid=pid)
+        known.note(given_up)
+        given_up.backend = number
+        with Server(server.dsn()).connect() as ending:
+            known.end(ending)
+            assert other.execute("SELECT 7").fetchone() == (7,)
+            known.note(given_up)
+            known.end(ending)
+            known.end(ending)
+        with pytest.raises(psycopg.OperationalError):
+            given_up.execute("SELECT 7")
+        given_up.close()
 
 
 async def test_who_is_patient_waits_for_as_long_as_it_takes(kind: str) -> None:

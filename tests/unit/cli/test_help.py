@@ -194,6 +194,7 @@ def test_a_command_is_named_in_one_line_without_being_imported() -> None:
         "arke.cli.commands",
         "arke.cli.declared",
         "arke.cli.examples",
+        "arke.cli.output",
         "arke.cli.shells",
     ]
 

@@ -117,7 +117,9 @@ LINE = f'{AT}, "event": {{"ids": [{{"dpid": 1, "id": "a"}}], "memberships": {{"2
 
 
 @pytest.mark.parametrize("unbuffered", ["", "1"])
-@pytest.mark.parametrize(("out", "named"), [((), ""), (("--out", "/dev/full"), "/dev/full: ")])
+@pytest.mark.parametrize(
+    ("out", "named"), [((), "the output cannot be written: "), (("--out", "/dev/full"), "/dev/full: ")]
+)
 def test_a_request_that_cannot_be_written_is_no_failure_of_its_destination(
     out: tuple[str, ...], named: str, unbuffered: str, tmp_path: Path
 ) -> None:

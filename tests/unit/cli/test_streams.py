@@ -71,8 +71,41 @@ def test_an_output_that_is_full_is_work_that_failed(
     Path("catalog.yaml").write_text("{}")
     Path("bad").write_text("traits: 1")
     done = run("-m", "arke", *words, closed=">/dev/full", PYTHONUNBUFFERED=unbuffered)
-    said = b"arke: no space left on device: `arke doctor` says what this machine has\n"
+    said = b"arke: the output cannot be written: no space left on device\n"
     assert (done.returncode, done.stderr) == (1, said)
+
+
+LIMITED = (
+    "import resource, sys; from arke import cli;"
+    "resource.setrlimit(resource.RLIMIT_FSIZE, (int(sys.argv[1]), int(sys.argv[1])));"
+)
+"""A file takes no more bytes than that, in a piece that is longer only those."""
+VERSION = LIMITED + "del sys.argv[1]; cli.main()"
+MUCH = LIMITED + "cli.app = lambda: [sys.stdout.write('x' * 1000) for _ in range(100)]; cli.main()"
+
+
+@pytest.mark.parametrize("unbuffered", ["", "1"])
+@pytest.mark.parametrize("taken", [0, 3])
+@pytest.mark.parametrize("does", [(VERSION, "--version"), (MUCH,)])
+def test_an_output_that_takes_a_part_is_work_that_failed(
+    does: tuple[str, ...], taken: int, unbuffered: str, tmp_path: Path
+) -> None:
+    code, *words = does
+    environ = {"PYTHONUNBUFFERED": unbuffered, "PYTHONDONTWRITEBYTECODE": "1"}
+    done = run("-c", code, str(taken), *words, closed=f">{tmp_path}/out", **environ)
+    said = b"arke: the output cannot be written: file too large\n"
+    assert (done.returncode, done.stderr) == (1, said)
+    assert (tmp_path / "out").stat().st_size == taken
+
+
+def test_what_is_not_to_wait_is_written_at_once() -> None:
+    code = (
+        "import os, sys; from arke import cli;"
+        "cli.app = lambda: (sys.stdout.write('a'), os.write(1, b'b'), sys.stdout.write('c'));"
+        "cli.main()"
+    )
+    assert run("-c", code, PYTHONUNBUFFERED="1").stdout == b"abc"
+    assert run("-c", code, PYTHONUNBUFFERED="").stdout == b"bac"
 
 
 @pytest.mark.parametrize("unbuffered", ["", "1"])

@@ -6,12 +6,16 @@ import base64
 import hashlib
 import hmac
 import json
+from typing import TYPE_CHECKING
 
 import msgspec
 import pytest
 
-from arke.receiver import SigningKey, sign
-from arke.receiver.nearly import what_is_wrong
+from arke.receiver import SigningKey, nearly, sign
+from arke.receiver.nearly import MAX_BODY_BYTES, MAX_READ_BYTES, MAX_WORK, what_is_wrong
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 SECRET = b"sample_partner_private_key"
 KEY = SigningKey(secret=SECRET)
@@ -120,3 +124,49 @@ def test_a_large_body_is_not_tried() -> None:
     assert said({"X-Signature": text(made(large, how="sha256"))}, body=large).startswith(
         "another key made it"
     )
+
+
+DEAR = (
+    *((f"X-{number}", f"{NOW + number}" + "A" * 40) for number in range(20)),
+    *(("webhook-id", "m"), ("webhook-timestamp", str(NOW))),
+)
+"""Headers of which each may be a signature, or hold a time stamp."""
+
+
+@pytest.mark.parametrize("size", [100, MAX_READ_BYTES, MAX_READ_BYTES + 1, MAX_BODY_BYTES])
+def test_what_anybody_can_make_us_try_is_bounded_over_all_keys(
+    monkeypatch: pytest.MonkeyPatch, size: int
+) -> None:
+    """Bytes and signatures are counted, and no time: whoever has no key may send many such requests."""
+    work = written = 0
+    digest, anew = hmac.digest, nearly._written_anew
+
+    def counted(key: bytes, signed: bytes, how: str) -> bytes:
+        nonlocal work
+        work += len(signed) + nearly._WORK_PER_SIGNATURE + nearly._WORK_PER_HEADER * nearly.MAX_HEADERS
+        return digest(key, signed, how)
+
+    def once(body: bytes) -> Iterator[tuple[list[str], bytes]]:
+        nonlocal written
+        written += 1
+        yield from anew(body)
+
+    monkeypatch.setattr(hmac, "digest", counted)
+    monkeypatch.setattr(nearly, "_written_anew", once)
+    body = b"[" + b"1," * (size // 2 - 2) + b"1]" + b" " * (size % 2 + 1)
+    assert len(body) == size
+    keys = [SigningKey(secret=b"whsec_" + base64.b64encode(b"%024d" % number)) for number in range(8)]
+    what_is_wrong(body, DEAR, keys)
+    assert 0.9 * MAX_WORK < work <= MAX_WORK
+    assert written == (size <= MAX_READ_BYTES)
+
+
+def test_each_of_several_keys_is_tried() -> None:
+    keys = [SigningKey(secret=b"%024d" % number, header=f"X-Key-{number}") for number in range(3)]
+    body = json.dumps({"Users": ["x" * 20] * 60}).encode()
+    anew = json.dumps(json.loads(body), separators=(",", ":")).encode()
+    headers = (
+        ("User-Agent", "somebody's client of a long name"),
+        ("X-Key-2", text(made(anew, keys[2].secret))),
+    )
+    assert "was read and written again" in what_is_wrong(body, headers, keys)

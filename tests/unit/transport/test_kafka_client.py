@@ -12,7 +12,7 @@ import pytest
 from confluent_kafka import KafkaError, KafkaException
 from structlog.testing import capture_logs
 
-from arke.errors import StoreUnavailable
+from arke.errors import SettingsError, StoreUnavailable
 from arke.transport.kafka import carrier as kafka_carrier
 from arke.transport.kafka import client
 from arke.transport.kafka.client import MOST_KINDS, Seldom, _Lines
@@ -111,3 +111,30 @@ def test_a_producer_that_reaches_no_broker_any_more_is_replaced(monkeypatch: pyt
         await carrier.close(0.0)
 
     asyncio.run(play())
+
+
+def test_a_producer_that_cannot_be_replaced_yet_is_replaced_later(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As while somebody changes the file of the brokers' certificate."""
+    producers: list[Refusing] = []
+    tried: list[str] = []
+
+    def made(*_: object) -> Refusing:
+        tried.append("once")
+        if len(tried) in (2, 3):
+            raise SettingsError("kafka.options: ssl.ca.location failed: No such file")
+        producers.append(Refusing())
+        return producers[-1]
+
+    monkeypatch.setattr(kafka_carrier, "made", made)
+    monkeypatch.setattr(client, "CUT_OFF_S", 0.0)
+
+    async def play() -> None:
+        carrier = kafka_carrier.KafkaCarrier(KafkaOptions("arke", {"bootstrap.servers": "k1:9092"}))
+        with pytest.raises(StoreUnavailable, match="Kafka does not answer"):
+            await carrier.check()
+        await eventually(lambda: len(producers) == 2, "another one")
+        await carrier.close(0.0)
+
+    with capture_logs() as logs:
+        asyncio.run(play())
+    assert [one["event"] for one in logs] == ["kafka_client_replaced", "kafka_client_not_replaced"]

@@ -240,6 +240,32 @@ async def test_a_client_that_reaches_no_broker_any_more_is_replaced(monkeypatch:
     assert [what for what, _ in members.told] == ["assigned", "lost", "assigned"]
 
 
+async def test_what_is_assigned_to_a_client_that_is_being_closed_is_lost(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    first, second = clients = [FakeConsumer(), FakeConsumer()]
+    left = iter(clients)
+    close = first.close
+
+    def closing() -> None:
+        kind: Any = first
+        thread._on_assign(kind, [TopicPartition("arke", 3)])
+        close()
+
+    monkeypatch.setattr(first, "close", closing)
+    monkeypatch.setattr(module, "made", lambda *_: next(left))
+    monkeypatch.setattr(module, "LOOK_EVERY_S", 0.0)
+    monkeypatch.setattr(client, "CUT_OFF_S", 0.0)
+    first.cut_off = True
+    thread, members = opened(), Members()
+    thread.join(members)
+    await eventually(lambda: len(members.told) == 2, "the shard to come and go")
+    second.tell("on_assign", 3)
+    await eventually(lambda: len(members.told) == 3, "the shard to come back")
+    await thread.stop()
+    assert [what for what, _ in members.told] == ["assigned", "lost", "assigned"]
+
+
 async def test_a_member_that_nothing_is_left_for_stays(
     monkeypatch: pytest.MonkeyPatch, fake: FakeConsumer
 ) -> None:

@@ -10,6 +10,7 @@ import asyncio
 import re
 import select
 import subprocess
+import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -20,6 +21,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal, TypeVar
 import msgspec
 import psycopg
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
+from psycopg.rows import class_row
 from psycopg.types.numeric import Int8BinaryDumper, Int8Dumper
 
 from arke.errors import StoreUnavailable
@@ -53,17 +55,27 @@ A pooler takes no options of a session: behind one they belong to the role (`ALT
 """
 NO_STATEMENT_TIMEOUT: Final = "-c statement_timeout=0"
 ANSWERS_WITHIN_S: Final = 40.0
-"""A server that has said nothing for so long is given up: what it grants a statement, and 10 s. Its machine may
-still confirm what arrives, as one whose disk hangs does, or a proxy in between: no limit of the network ends the
-wait.
+"""A server that has said nothing for so long is given up: what it grants a statement, and 10 s. Of statements that
+go out together, which it need not answer one by one, for each. Its machine may still confirm what arrives, as one
+whose disk hangs does, or a proxy in between: no limit of the network ends the wait.
+"""
+_BORN: Final = """
+SELECT pid, extract(epoch FROM backend_start)::text AS born FROM pg_stat_activity WHERE pid = pg_backend_pid()
+"""
+_END: Final = """
+SELECT pg_terminate_backend(there.pid)
+FROM pg_stat_activity there
+JOIN unnest(%s::int[], %s::text[]) AS given_up(pid, born)
+  ON there.pid = given_up.pid AND extract(epoch FROM there.backend_start)::text = given_up.born
 """
 NOT_REPLICATED: Final = "01000"
 """The warning that comes with a commit that stopped waiting for its standby."""
 
 _FOR_NOW: Final = re.compile(
     r"the database system is|too many (clients|connections)|connection slots are reserved|no more connections"
+    r"|server login has been failing|pgbouncer cannot connect|query_wait_timeout|client_login_timeout"
 )
-"""What it says as long as it starts or ends, or is full."""
+"""What it says as long as it starts or ends, or is full, and PgBouncer where its server is away: in English."""
 _REFUSED: Final = re.compile(
     r"failed: \w+:  |SSL error|certificate|support SSL|no password supplied|read-only|standby"
 )
@@ -131,6 +143,13 @@ class Server(msgspec.Struct, frozen=True):
         # One type for all numbers: one prepared statement, whatever their size.
         connection.adapters.register_dumper(int, Int8Dumper)
         connection.adapters.register_dumper(int, Int8BinaryDumper)
+        if not pooled:
+            try:
+                with connection.cursor(row_factory=class_row(_Backend)) as cursor:
+                    connection.backend = cursor.execute(_BORN).fetchone()
+            except psycopg.Error as error:
+                connection.close()
+                raise _not_connected(self.name, error) from error
         connection.answers_within_s = self.answers_within_s
         return connection
 
@@ -161,31 +180,78 @@ class Server(msgspec.Struct, frozen=True):
         return done.stdout.rstrip("\r\n")
 
 
+class _Backend(msgspec.Struct, frozen=True):
+    """A process of a server. Another one may have its number later, or on the server that takes over."""
+
+    pid: int
+    born: str
+
+
 class _Bounded(psycopg.Connection[tuple[Any, ...]]):
     """A connection that is lost where its server says nothing for a while. Whoever waits for it hears of it, and
     the next one finds another server, if there is one by now.
     """
 
-    answers_within_s = inf
+    answers_within_s = ANSWERS_WITHIN_S
+    backend: _Backend | None = None
+    """None behind a pooler: whoever is there serves others, too."""
+    given_up = False
 
     def wait(self, gen: Generator[Any, Any, T], *args: Any, **kwargs: Any) -> T:
         return super().wait(self._within(gen), *args, **kwargs)
 
     def _within(self, gen: Generator[Any, Any, T]) -> Generator[Any, Any, T]:
-        end = time.monotonic() + self.answers_within_s
+        heard_at = time.monotonic()
         try:
             waits_for = next(gen)
             while True:
                 ready = yield waits_for
-                if not ready and time.monotonic() > end:
-                    self.pgconn.finish()
-                    raise psycopg.OperationalError(
-                        f"the server has not answered for {self.answers_within_s:g} s"
-                    )
+                if ready:
+                    heard_at = time.monotonic()
+                else:
+                    self._check(time.monotonic() - heard_at)
                 waits_for = gen.send(ready)
         except StopIteration as done:
             answer: T = done.value
             return answer
+
+    def _check(self, silent_s: float) -> None:
+        """Raises OperationalError where that was too long."""
+        asked = 1 if self._pipeline is None else len(self._pipeline.result_queue)
+        if silent_s <= self.answers_within_s * max(1, asked):
+            return
+        self.given_up = True
+        self.pgconn.finish()
+        each = " a statement" if asked > 1 else ""
+        raise psycopg.OperationalError(f"the server has not answered for {self.answers_within_s:g} s{each}")
+
+
+class GivenUp:
+    """Backends that nobody waits for any more. One that goes on after all would do what it was sent, over what came
+    after it: so it is ended before anything else is sent to its server.
+    """
+
+    def __init__(self) -> None:
+        self._backends: frozenset[_Backend] = frozenset()
+        self._changing = threading.Lock()
+
+    def note(self, connection: Connection) -> None:
+        """A connection that was lost."""
+        if isinstance(connection, _Bounded) and connection.given_up and connection.backend is not None:
+            with self._changing:
+                self._backends |= {connection.backend}
+
+    def end(self, connection: Connection) -> None:
+        """By means of another connection: all that are known by now, whoever else does. Raises psycopg.Error."""
+        those = self._backends
+        if not those:
+            return
+        try:
+            connection.execute(_END, ([one.pid for one in those], [one.born for one in those]), prepare=False)
+        except psycopg.errors.InsufficientPrivilege as error:
+            log.warning("backends_not_ended", message=described(error))
+        with self._changing:
+            self._backends -= those
 
 
 def _why(error: Exception) -> str:
@@ -256,6 +322,7 @@ class Session:
         self._pool = ThreadPoolExecutor(max_workers=1, thread_name_prefix=name)
         self._connection: Connection | None = None
         self._closed = False
+        self._given_up = GivenUp()
         self._unreachable: StoreUnavailable | None = None
         self._rests_until = 0.0
         self.warned = False
@@ -287,6 +354,7 @@ class Session:
                 return work(connection)
         except BaseException:
             self.lost = connection.closed
+            self._given_up.note(connection)
             # Of what an error made the server skip, psycopg believes that it was prepared; and a transaction may be
             # open.
             self._disconnect()
@@ -296,8 +364,16 @@ class Session:
         if self._connection is not None and _has_ended(self._connection):
             self._disconnect()
         if self._connection is None:
-            self._connection = self._connected()
-            self._connection.add_notice_handler(self._notice)
+            connection = self._connected()
+            try:
+                with database_errors(self.server.name):
+                    self._given_up.end(connection)
+            except BaseException:
+                self._given_up.note(connection)
+                connection.close()
+                raise
+            connection.add_notice_handler(self._notice)
+            self._connection = connection
         return self._connection
 
     def _connected(self) -> Connection:

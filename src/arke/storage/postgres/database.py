@@ -14,7 +14,7 @@ from psycopg.pq import TransactionStatus
 
 from arke.errors import StoreUnavailable
 from arke.log import get_logger
-from arke.storage.postgres.connection import NOT_REPLICATED, database_errors
+from arke.storage.postgres.connection import NOT_REPLICATED, GivenUp, database_errors
 from arke.storage.sql_files import statements
 
 if TYPE_CHECKING:
@@ -59,6 +59,7 @@ class Database:
         self._server = server
         self._threads = ThreadPoolExecutor(connections, "directory")
         self._idle: list[_Line] = []
+        self._given_up = GivenUp()
 
     @property
     def name(self) -> str:
@@ -77,6 +78,7 @@ class Database:
         line = self._taken()
         try:
             with database_errors(self._server.name):
+                self._given_up.end(line.connection)
                 done = work(line.connection, *args, **kwargs)
         except StoreUnavailable as error:
             if isinstance(error.__cause__, errors.ReadOnlySqlTransaction):
@@ -105,6 +107,7 @@ class Database:
 
     def _give_back(self, line: _Line) -> None:
         connection = line.connection
+        self._given_up.note(connection)
         if connection.closed or connection.info.transaction_status != TransactionStatus.IDLE:
             connection.close()
         else:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 
 from confluent_kafka import KafkaError, KafkaException, Producer
 
-from arke.errors import ArkeError, Overloaded, ShardDown, StoreUnavailable
+from arke.errors import ArkeError, Overloaded, SettingsError, ShardDown, StoreUnavailable
 from arke.log import get_logger
 from arke.transport.kafka.client import CutOff, Seldom, made
 
@@ -49,6 +49,7 @@ class KafkaCarrier:
         self._config = options.producer()
         self._loop = asyncio.get_running_loop()
         self._say_error = Seldom("kafka_error")
+        self._say_not_replaced = Seldom("kafka_client_not_replaced")
         self._cut_off = CutOff()
         self._producer = self._made()
         self._replacing = threading.Lock()
@@ -73,8 +74,12 @@ class KafkaCarrier:
 
     def _replace(self) -> None:
         """A producer that has failed for good sends nothing more; what it still had is answered by it."""
+        try:
+            new = self._made()
+        except SettingsError as error:  # a file that another one replaces just now: tried again
+            self._say_not_replaced("producer", message=str(error))
+            return
         self._failed = False
-        new = self._made()
         with self._replacing:
             old, self._producer = self._producer, new
         old.purge()

@@ -172,6 +172,10 @@ class ConsumerThread:
             log.error("kafka_client_not_replaced", message=str(error))
             return
         self._consumer.close()
+        lost, self._mine = frozenset(self._mine), set()
+        if lost and self._members is not None:  # came while it was closed: nobody says that it is revoked
+            self._members.lost(lost)
+        self._streams.clear()
         self._fetched.clear()
         self._paused.clear()
         self._consumer = new
