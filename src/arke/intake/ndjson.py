@@ -56,6 +56,16 @@ class WireEvent(msgspec.Struct, forbid_unknown_fields=True):
     event_id: str | int | None = None
 
 
+class _AnyIds(WireEvent, forbid_unknown_fields=True):
+    """The same where some of the ids are no objects."""
+
+    ids: list[Any] | None = None
+
+
+class _Ids(msgspec.Struct):
+    ids: list[WireId | None]
+
+
 class _Entries(msgspec.Struct):
     """The objects of a line whose keys are the sender's own, their values undecoded."""
 
@@ -71,6 +81,9 @@ _TOO_LONG: Final = re.compile(r"of length <= (\d+)")
 _decode: Final = msgspec.json.Decoder(WireEvent).decode
 _decode_loosely: Final = msgspec.json.Decoder(WireEvent, strict=False).decode
 """The same with numbers in quotes, and whole ones with a fraction of 0, where numbers belong."""
+_decode_any_ids: Final = msgspec.json.Decoder(_AnyIds, strict=False).decode
+_NO_OBJECT: Final = WireId(dpid=msgspec.UNSET)
+"""Stands for an entry of `ids` that is none."""
 _read_entries: Final = msgspec.json.Decoder(_Entries).decode
 _STATES: Final[dict[Any, int]] = {None: 0, 0: 0, 1: 1, 2: 2, "0": 0, "1": 1, "2": 2}
 _NO_KEY: Final = "[...]"
@@ -118,7 +131,24 @@ def _decode_as_written(line: bytes) -> WireEvent:
     try:
         return _decode(line)
     except msgspec.ValidationError:
+        pass
+    try:
         return _decode_loosely(line)
+    except msgspec.ValidationError as problem:
+        if "`$.ids[" not in str(problem):
+            raise
+    return _with_any_ids(line)
+
+
+def _with_any_ids(line: bytes) -> WireEvent:
+    """An event of whose ids some are no objects: these cost only themselves, too."""
+    wire = _decode_any_ids(line)
+    given = wire.ids or []
+    read = msgspec.convert({"ids": [one if isinstance(one, dict) else None for one in given]}, _Ids).ids
+    wire.ids = [
+        _NO_OBJECT if one is None and told is not None else one for one, told in zip(read, given, strict=True)
+    ]
+    return wire
 
 
 def _uuid(value: str | int) -> str:
@@ -167,6 +197,8 @@ def _declared(item: WireId) -> DeclaredId | str:
     dpid, id_, state = item.dpid, item.id, item.state
     if type(dpid) is not int or not 0 < dpid <= MAX_ID:
         number = parse_dpid(text_of(dpid).strip()) if type(dpid) in (str, float) else None
+        if item is _NO_OBJECT:
+            return " is no object with a `dpid` and an `id`"
         if number is None:
             return f".dpid is no data source: a number from 1 to {MAX_ID}"
         dpid = number

@@ -350,9 +350,15 @@ def test_an_id_is_kept_in_one_spelling(given: dict[str, Any], kept: DeclaredId) 
         ({"dpid": 12345, "id": "b", "state": 3}, "state must be 0, 1 or 2"),
         ({"dpid": 12345, "id": "b", "state": {}}, "state must be 0, 1 or 2"),
         ({"dpid": 12345, "id": "b", "state": "x"}, "state must be 0, 1 or 2"),
+        ("b", "is no object"),
+        ("", "is no object"),
+        (12345, "is no object"),
+        (True, "is no object"),
+        ([12345, "b"], "is no object"),
+        ([{"dpid": 12345, "id": "b"}], "is no object"),
     ],
 )
-def test_what_is_no_id_at_all_costs_only_itself(bad: dict[str, Any], told: str) -> None:
+def test_what_is_no_id_at_all_costs_only_itself(bad: Any, told: str) -> None:
     """As on `/event`, where it is 300; and what is said of others names their place in the line."""
     good, blocked = {"dpid": 12345, "id": "a"}, {"dpid": 12345, "id": "null"}
     beside = read(bad, good, blocked)
@@ -365,6 +371,18 @@ def test_what_is_no_id_at_all_costs_only_itself(bad: dict[str, Any], told: str) 
     with pytest.raises(EventError) as caught:
         read(bad)
     assert caught.value.reason == "bad_field"
+
+
+def test_beside_an_entry_that_is_no_object_the_others_are_read_as_ever() -> None:
+    long = 12345678901234567890123
+    given = ["b", {"dpid": "1", "id": long}, None, {"dpid": 2, "id": "a", "state": "1"}]
+    event = parse({"ids": given, "traits": ["1000"], "region": "6"})
+    assert event.ids == (DeclaredId(1, str(long)), DeclaredId(2, "a", 1))
+    assert (event.traits, event.region) == ((1000,), 6)
+    with pytest.raises(EventError, match=r"unknown field `idd`: did you mean `id`"):
+        parse({"ids": ["b", {"dpid": 1, "idd": "a"}]})
+    with pytest.raises(EventError, match=r"traits\[0\]"):
+        parse({"ids": ["b", {"dpid": 1, "id": "a"}], "traits": ["x"]})
 
 
 def test_null_is_no_id() -> None:
