@@ -94,7 +94,9 @@ async def running_node(data: Path, settings: Settings, role: Role) -> AsyncItera
         taker = ShardTaker(stores.servers, places, name, https_wire(settings), shards, way.reader, catch_up)
         worker = Worker(taker)
         taker.gone = worker.gone
-        health = Health(way.writer if role in ("all", "intake") else None, worker if works else None)
+        takes_events = role in ("all", "intake")
+        writer = way.writer if takes_events or settings.cluster.log == "kafka" else None
+        health = Health(writer, worker if works else None, takes_events=takes_events)
         among = await engine_among(
             stack,
             settings,

@@ -22,11 +22,16 @@ log = get_logger("node")
 
 
 class Health:
-    """`writer` where the node takes events, `worker` where it owns shards."""
+    """`writer` where the log is looked after: without it a node that `takes_events` is not ready, and a client of
+    Kafka finds out that it is cut off. `worker` where the node owns shards.
+    """
 
-    def __init__(self, writer: LogWriter | None, worker: Worker | None) -> None:
+    def __init__(
+        self, writer: LogWriter | None, worker: Worker | None, *, takes_events: bool = False
+    ) -> None:
         self._writer = writer
         self._worker = worker
+        self._takes_events = takes_events
         self._directory_at = self._log_at = -inf
         self._problem = ""
         self._is_said = False
@@ -64,8 +69,8 @@ class Health:
         self._is_said = is_out
 
     def reaches(self) -> bool:
-        """Whether the directory answers, and the log where the node writes to it."""
-        last = self._directory_at if self._writer is None else min(self._directory_at, self._log_at)
+        """Whether the directory answers, and the log where the node takes events."""
+        last = min(self._directory_at, self._log_at) if self._takes_events else self._directory_at
         return _now() - last < ANSWERED_WITHIN_S
 
     def ready(self) -> bool:
