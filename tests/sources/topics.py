@@ -30,7 +30,8 @@ class TeamTopic:
         self._producer = Producer({"bootstrap.servers": bootstrap, "acks": "all", "linger.ms": 20})
 
     def make(self, **config: str) -> Self:
-        new = NewTopic(self.name, self.partitions, 1, config=config)
+        # A broker looks every five minutes for messages whose own time is more than a week ago, and removes them.
+        new = NewTopic(self.name, self.partitions, 1, config={"retention.ms": "-1"} | config)
         self._admin.create_topics([new])[self.name].result(30)
         return self
 
