@@ -49,7 +49,7 @@ def test_a_dsn_that_is_none_is_not_repeated() -> None:
 
 
 def test_one_that_is_too_old(dsn: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(schema, "OLDEST_SERVER", 99)
+    monkeypatch.setattr("arke.storage.postgres.connection.OLDEST_SERVER", 99)
     assert "is too old: 99 or newer is needed" in refused(Server(dsn))
 
 

@@ -54,6 +54,7 @@ stops within one, until others are held up by it (`PostgresCluster.end_stalled`)
 A pooler takes no options of a session: behind one they belong to the role (`ALTER ROLE ... SET`).
 """
 NO_STATEMENT_TIMEOUT: Final = "-c statement_timeout=0"
+OLDEST_SERVER: Final = 15
 ANSWERS_WITHIN_S: Final = 40.0
 """A server that has said nothing for so long is given up: what it grants a statement, and 10 s. Of statements that
 go out together, which it need not answer one by one, for each. Its machine may still confirm what arrives, as one
@@ -140,6 +141,12 @@ class Server(msgspec.Struct, frozen=True):
             )
         except psycopg.Error as error:
             raise _not_connected(self.name, error) from error
+        major = connection.info.server_version // 10_000
+        if major < OLDEST_SERVER:  # before anything is asked
+            connection.close()
+            raise to_be_set_right(
+                f"{self.name}: PostgreSQL {major} is too old: {OLDEST_SERVER} or newer is needed"
+            )
         # One type for all numbers: one prepared statement, whatever their size.
         connection.adapters.register_dumper(int, Int8Dumper)
         connection.adapters.register_dumper(int, Int8BinaryDumper)

@@ -24,7 +24,6 @@ if TYPE_CHECKING:
 MIGRATIONS: Final = Path(__file__).with_name("migrations")
 SQL: Final = statements(Path(__file__).parent / "queries" / "schema.sql")
 MAP: Final = statements(Path(__file__).parent / "queries" / "shard_map.sql")
-OLDEST_SERVER: Final = 15
 INIT: Final = "run `arke cluster init`"
 RIGHTS: Final = "the role needs a schema of its own, first in its search_path"
 ANOTHERS: Final = "it belongs to another cluster: each needs a database, or a schema, of its own"
@@ -222,9 +221,6 @@ def check_makable(connection: Connection, where: str) -> int:
 
 
 def _check_server(connection: Connection, where: str) -> None:
-    major = connection.info.server_version // 10_000
-    if major < OLDEST_SERVER:
-        raise to_be_set_right(f"{where}: PostgreSQL {major} is too old: {OLDEST_SERVER} or newer is needed")
     row = connection.execute(SQL["takes_no_writes"]).fetchone()
     standby, read_only = row or (False, False)
     if standby:
