@@ -11,6 +11,7 @@ import msgspec
 
 from arke.delivery.https.ports import Answer, TokenRefusal
 from arke.domain.digits import whole_number
+from arke.domain.secret_text import BYTE_ORDER_MARK
 
 if TYPE_CHECKING:
     from arke.delivery.https.endpoint import Endpoint
@@ -20,7 +21,6 @@ MIN_MARGIN_S: Final = 5.0
 MARGIN_SHARE: Final = 0.1
 _TOKEN = re.compile(r"[\x21-\x7e]{1,8192}")
 _GZIP_MAGIC = b"\x1f\x8b"
-_MARK = "\ufeff".encode()
 # The error codes of RFC 6749 section 5.2; anything else a server says is repeated to operators only.
 _ERROR_CODES = frozenset(
     {
@@ -52,7 +52,7 @@ def read_token_response(answer: Answer, endpoint: Endpoint) -> TokenResponse | A
     if body is None:
         return no_token("bad_response", f"{endpoint} sent too large or broken a token response", answer)
     try:
-        response = msgspec.json.decode(body.removeprefix(_MARK), type=TokenResponse)
+        response = msgspec.json.decode(body.removeprefix(BYTE_ORDER_MARK.encode()), type=TokenResponse)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
         return no_token("bad_response", f"{endpoint} sent no JSON object with an access_token", answer)
     if response.token_type.lower() != "bearer":
