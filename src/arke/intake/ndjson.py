@@ -195,10 +195,10 @@ def _declared(item: WireId) -> DeclaredId | str:
     is `null` or a truth value is as good as empty.
     """
     dpid, id_, state = item.dpid, item.id, item.state
+    if item is _NO_OBJECT:
+        return " is no object with a `dpid` and an `id`"
     if type(dpid) is not int or not 0 < dpid <= MAX_ID:
         number = parse_dpid(text_of(dpid).strip()) if type(dpid) in (str, float) else None
-        if item is _NO_OBJECT:
-            return " is no object with a `dpid` and an `id`"
         if number is None:
             return f".dpid is no data source: a number from 1 to {MAX_ID}"
         dpid = number
