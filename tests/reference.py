@@ -12,17 +12,21 @@ from typing import TYPE_CHECKING, Final
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+SOON_S: Final = 5.0
+"""What is refused soon takes a fraction of this, and what an attack makes of it without the refusal many times as
+much: nothing in between is told from the noise of a machine.
+"""
 FULL_SPEED_S: Final = 0.016
 """What the plain piece of work takes at full speed."""
 _STEPS: Final = 100_000
 _TRIES: Final = 4
 
 
-def costs_less_than(limit_s: float, work: Callable[[], object]) -> bool:
+def ends_soon(work: Callable[[], object]) -> bool:
     """Whether one of some tries does: what disturbs one makes it dearer, never cheaper. All threads of this
     process count.
     """
-    return _cpu_s(work) < limit_s or any(_at_full_speed_s(work) < limit_s for _ in range(_TRIES))
+    return _cpu_s(work) < SOON_S or any(_at_full_speed_s(work) < SOON_S for _ in range(_TRIES))
 
 
 def _at_full_speed_s(work: Callable[[], object]) -> float:
