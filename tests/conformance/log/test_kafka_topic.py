@@ -6,7 +6,7 @@ import secrets
 from typing import TYPE_CHECKING
 
 import pytest
-from confluent_kafka.admin import AdminClient, NewTopic  # type: ignore[attr-defined]
+from confluent_kafka.admin import AdminClient, NewPartitions, NewTopic  # type: ignore[attr-defined]
 
 from arke.errors import SettingsError, StoreUnavailable
 from arke.transport.kafka.options import KafkaOptions
@@ -50,6 +50,24 @@ async def test_a_topic_that_would_lose_or_mix_events_is_refused(
     await eventually(topic.facts, "the topic")
     with pytest.raises(SettingsError, match=said):
         await topic.prepare(SHARDS)
+
+
+async def test_partitions_that_somebody_added_are_warned_of(bootstrap: str, kafka: KafkaPlace) -> None:
+    """Nobody can take them back."""
+    topic = Topic((await kafka.fresh()).options)
+    facts = await topic.facts()
+    assert facts is not None
+    admin = AdminClient({"bootstrap.servers": bootstrap})
+    admin.create_partitions([NewPartitions(topic.name, SHARDS + 1)])[topic.name].result()
+
+    async def added() -> bool:
+        found = await topic.facts()
+        return found is not None and found.partitions == SHARDS + 1
+
+    await eventually(added, "a partition more")
+    _, warnings = await topic.prepare(SHARDS, facts.id)
+    assert len(warnings) == 1
+    assert "7 partitions and the cluster 6 shards: the others stay empty" in warnings[0]
 
 
 async def test_a_topic_that_was_made_anew_is_refused(bootstrap: str, kafka: KafkaPlace) -> None:
