@@ -67,6 +67,18 @@ def test_pipelined_messages_do_not_pile_up(options: tuple[str, ...], mb: int) ->
             assert connection.recv(1_000).startswith(b"HTTP/1.1 ")
 
 
+def test_messages_that_are_refused_are_not_kept() -> None:
+    """Nobody looks at the requests of a receiver that is a process of its own: they are in `--out`, if anywhere."""
+    body = b"x" * 1_000_000
+    message = b"POST / HTTP/1.1\r\nHost: localhost\r\nContent-Length: %d\r\n\r\n" % len(body) + body
+    with receiver() as (pid, facts), connect(facts) as connection:
+        before = memory_mb(pid)
+        for _ in range(100):
+            connection.sendall(message)
+            assert connection.recv(65_536).startswith(b"HTTP/1.1 400 ")
+        assert peak_mb(pid) - before < GROWTH_MB
+
+
 def hung_up(connection: ssl.SSLSocket, piece: bytes) -> bool:
     """Whether the other side ends the connection while we send; TLS gives it a second to do so politely."""
     end = time.monotonic() + PATIENCE_S
