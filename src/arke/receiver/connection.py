@@ -7,6 +7,7 @@ tests need a receiver that is not the bottleneck.
 from __future__ import annotations
 
 import asyncio
+import math
 import socket
 import struct
 from collections import deque
@@ -245,6 +246,17 @@ class Connection(asyncio.Protocol):
     @property
     def is_between_requests(self) -> bool:
         return self._between_requests and not self.is_busy
+
+    @property
+    def waits_since_s(self) -> float:
+        """Since when it waits for its client, by the loop's clock: between requests, or in a head. Never, while a
+        request is under way.
+        """
+        if self.is_between_requests:
+            return self.last_activity_s
+        if self._reading_head and not self.is_busy:
+            return self.request_began_s
+        return math.inf
 
     def write(self, data: bytes) -> None:
         if self._transport is not None and self.is_open:
