@@ -307,8 +307,8 @@ class ReceiverServer:
                 handshake.add_done_callback(lambda ended: self._handshakes.pop(ended, None))
 
     def _make_room(self, idle_s: float = 0.0) -> bool:
-        """Hang up on who has been waited for longest, if there is one: for `idle_s` between requests, for a moment in
-        a head or a handshake.
+        """Hang up on who has been waited for longest, if there is one: between requests for `idle_s`, for a
+        moment in a head or a handshake.
         """
         now_s = self._loop.time()
         waiting = {one: one.waits_since_s for one in self._connections}
