@@ -269,10 +269,8 @@ class ReceiverServer:
 
     # -- sockets
 
-    def _spawn(self, work: Coroutine[None, None, None]) -> asyncio.Task[None]:
-        task = self._loop.create_task(work)
-        self._keep(task)
-        return task
+    def _spawn(self, work: Coroutine[None, None, None]) -> None:
+        self._keep(self._loop.create_task(work))
 
     def _keep(self, task: asyncio.Task[None]) -> None:
         self._tasks.add(task)
@@ -302,7 +300,8 @@ class ReceiverServer:
             ):
                 accepted.close()
             else:
-                handshake = self._spawn(self._welcome(accepted, str(address[0])))
+                handshake = self._loop.create_task(self._welcome(accepted, str(address[0])))
+                self._keep(handshake)
                 self._handshakes[handshake] = self._loop.time()
                 handshake.add_done_callback(lambda ended: self._handshakes.pop(ended, None))
 
