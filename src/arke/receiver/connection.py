@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import math
+import re
 import socket
 import struct
 from collections import deque
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 
 _RESET_ON_CLOSE: Final = struct.pack("ii", 1, 0)
 _MAX_PIPELINED: Final = 64
+_ORIGIN: Final = re.compile(r"[^/?]+://[^/?]*")
 _MAX_HEADERS: Final = 128
 _FRAMING_SHARE: Final = 8
 """Bytes of chunk sizes and extensions that a byte of body may bring along, beyond what a head may have."""
@@ -282,10 +284,11 @@ class Connection(asyncio.Protocol):
 
 def _target(url: str) -> str:
     """Path and query of a request's target, which may name the host as well (RFC 9112, 3.2.2)."""
-    if url.startswith("/") or "://" not in url:
+    origin = _ORIGIN.match(url)
+    if origin is None:
         return url
-    _, slash, path = url.partition("://")[2].partition("/")
-    return slash + path if slash else "/"
+    path = url[origin.end() :]
+    return path if path.startswith("/") else f"/{path}"
 
 
 def reset_on_close(raw_socket: socket.socket) -> None:
