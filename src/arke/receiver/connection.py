@@ -7,6 +7,8 @@ tests need a receiver that is not the bottleneck.
 from __future__ import annotations
 
 import asyncio
+import math
+import re
 import socket
 import struct
 from collections import deque
@@ -23,6 +25,7 @@ if TYPE_CHECKING:
 
 _RESET_ON_CLOSE: Final = struct.pack("ii", 1, 0)
 _MAX_PIPELINED: Final = 64
+_ORIGIN: Final = re.compile(r"[^/?]+://[^/?]*")
 _MAX_HEADERS: Final = 128
 _FRAMING_SHARE: Final = 8
 """Bytes of chunk sizes and extensions that a byte of body may bring along, beyond what a head may have."""
@@ -246,6 +249,17 @@ class Connection(asyncio.Protocol):
     def is_between_requests(self) -> bool:
         return self._between_requests and not self.is_busy
 
+    @property
+    def waits_since_s(self) -> float:
+        """Since when it waits for its client, by the loop's clock: between requests, or in a head. Never, while a
+        request is under way.
+        """
+        if self.is_between_requests:
+            return self.last_activity_s
+        if self._reading_head and not self.is_busy:
+            return self.request_began_s
+        return math.inf
+
     def write(self, data: bytes) -> None:
         if self._transport is not None and self.is_open:
             self._transport.write(data)
@@ -270,10 +284,11 @@ class Connection(asyncio.Protocol):
 
 def _target(url: str) -> str:
     """Path and query of a request's target, which may name the host as well (RFC 9112, 3.2.2)."""
-    if url.startswith("/") or "://" not in url:
+    origin = _ORIGIN.match(url)
+    if origin is None:
         return url
-    _, slash, path = url.partition("://")[2].partition("/")
-    return slash + path if slash else "/"
+    path = url[origin.end() :]
+    return path if path.startswith("/") else f"/{path}"
 
 
 def reset_on_close(raw_socket: socket.socket) -> None:
