@@ -253,7 +253,7 @@ def test_a_target_may_name_the_host() -> None:
             assert (await wire.ask(method="GET", target="https://localhost/healthz"))[0] == 200
             assert (await wire.ask(PUBLISHED, target="https://localhost/a?b=c"))[0] == 200
             assert (await wire.ask(PUBLISHED, target="https://localhost?b=/healthz"))[0] == 200
-            assert [one.request.target for one in server.requests[-2:]] == ["/a?b=c", "/?b=/healthz"]
+            assert [one.request.target for one in [*server.requests][-2:]] == ["/a?b=c", "/?b=/healthz"]
             await wire.close()
 
     asyncio.run(main())
