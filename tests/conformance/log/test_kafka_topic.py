@@ -76,11 +76,15 @@ async def test_a_topic_that_was_made_anew_is_refused(bootstrap: str, kafka: Kafk
         await topic.prepare(SHARDS, "AAAAAAAAAAAAAAAAAAAAAA")
 
 
-async def test_a_single_copy_and_a_short_memory_are_warned_of(bootstrap: str) -> None:
-    topic = made_by_hand(bootstrap, SHARDS, {"min.insync.replicas": "1", "retention.ms": "3600000"}, copies=1)
+async def test_a_single_copy_short_messages_and_a_short_memory_are_warned_of(bootstrap: str) -> None:
+    config = {"min.insync.replicas": "1", "retention.ms": "3600000", "max.message.bytes": "50000"}
+    topic = made_by_hand(bootstrap, SHARDS, config, copies=1)
     await eventually(topic.facts, "the topic")
     _, warnings = await topic.prepare(SHARDS)
-    assert ["min.insync.replicas is 1" in warnings[0], "retention.ms" in warnings[1]] == [True, True]
+    assert len(warnings) == 3
+    assert "min.insync.replicas is 1" in warnings[0]
+    assert "max.message.bytes is 50,000: events that fill more are refused for ever" in warnings[1]
+    assert "retention.ms" in warnings[2]
 
 
 async def test_brokers_that_are_not_there_are_said_so() -> None:

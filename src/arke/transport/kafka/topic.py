@@ -25,6 +25,7 @@ from confluent_kafka.admin import (  # type: ignore[attr-defined]
 from arke.errors import LogGap, SecretUnresolved, SettingsError, StoreUnavailable
 from arke.log import get_logger
 from arke.transport.kafka.client import CutOff, Seldom, made
+from arke.transport.packing import MAX_SIGHT_BYTES, MESSAGE_BYTES
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -54,7 +55,7 @@ ANOTHERS: Final = "it is most likely another cluster's: give each a kafka.prefix
 
 class TopicFacts(msgspec.Struct, frozen=True):
     """A topic as the brokers describe it. `id` is another one if it was deleted and made again; `led`: each of its
-    partitions has a leader.
+    partitions has a leader; `max_bytes`: of a message, None where they do not say.
     """
 
     id: str
@@ -64,6 +65,7 @@ class TopicFacts(msgspec.Struct, frozen=True):
     min_insync: int
     cleanup: str
     retention_ms: int
+    max_bytes: int | None = None
 
 
 def problems(topic: str, facts: TopicFacts, shards: int, known_id: str | None) -> list[str]:
@@ -97,6 +99,11 @@ def warnings(topic: str, facts: TopicFacts, shards: int) -> list[str]:
         found.append(
             f"{topic}: min.insync.replicas is {facts.min_insync}: "
             "one broker that dies may take acknowledged events with it"
+        )
+    if facts.max_bytes is not None and facts.max_bytes < MAX_SIGHT_BYTES:
+        found.append(
+            f"{topic}: max.message.bytes is {facts.max_bytes:,}: events that fill more are refused for ever, as an "
+            f"event may have {MAX_SIGHT_BYTES:,}, and many together {MESSAGE_BYTES:,}"
         )
     if 0 <= facts.retention_ms < RETENTION_MS // 7:
         found.append(f"{topic}: retention.ms is below a day: a shard that stands still longer loses events")
@@ -276,6 +283,7 @@ class Topic:
             min_insync=int(config["min.insync.replicas"].value),
             cleanup=config["cleanup.policy"].value,
             retention_ms=int(config["retention.ms"].value),
+            max_bytes=int(config["max.message.bytes"].value) if "max.message.bytes" in config else None,
         )
 
     def _make(self, shards: int, *, trial: bool = False) -> None:
