@@ -179,7 +179,8 @@ async def _way(
     refused = PostgresRefused(session("refused"))
     if topic is not None:
         options = kafka_of(settings)
-        consumer = ConsumerThread(options, refused, SameTopic(partial(Topic, options), topic.id).check)
+        check = SameTopic(partial(Topic, options), topic.id).check if reads else None
+        consumer = ConsumerThread(options, refused, check)
         if not reads:
             await consumer.stop()
         writer = PackedWriter(KafkaCarrier(options))
