@@ -10,8 +10,10 @@ import pytest
 from confluent_kafka.admin import AdminClient
 
 from arke.errors import LogGap, StoreUnavailable
-from arke.transport.kafka import consumer
+from arke.transport.kafka import consumer, source
 from arke.transport.kafka.consumer import ConsumerThread
+from arke.transport.kafka.options import SourceOptions
+from arke.transport.kafka.source import SourceStream, SourceTopic
 from arke.transport.kafka.topic import SameTopic, Topic
 from arke.transport.message import encode_sight, packed
 from conformance.log.logs import SHARDS, Kept
@@ -39,6 +41,10 @@ class Scene:
         """A message of each, for shard 1."""
         for text in texts:
             self._place.put(self._log, 1, packed([encode_sight(sight(text))]))
+
+    def as_source(self) -> SourceOptions:
+        """As a topic that others write."""
+        return SourceOptions(self._topic.name, f"{self._topic.name}-read", self._log.options.options)
 
     async def delete(self) -> None:
         admin, name = AdminClient({"bootstrap.servers": self._log.bootstrap}), self._topic.name
@@ -103,3 +109,42 @@ async def test_a_stream_that_is_closed_before_it_began_never_begins(kafka: Kafka
         one.put("a", "b")
         one.reader.open(1, 0).close()
         assert names(await read(one.reader.open(1, 1), 1)) == ["b"]
+
+
+async def drained(stream: SourceStream) -> None:
+    """Read it for as long as it goes on."""
+    while True:
+        await stream.read()
+
+
+async def test_a_topic_of_others_that_is_made_anew_is_read_from_its_beginning(
+    kafka: KafkaPlace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also where it is longer by then than the one before was read."""
+    monkeypatch.setattr(source, "CHECKED_EVERY_S", 0.1)
+    async with scene(kafka) as one:
+        topic = SourceTopic(one.as_source())
+        try:
+            one.put("a", "b")
+            first = await topic.bounds(1)
+            stream = topic.open(1, first.low)
+            while stream.next <= 2:
+                await stream.read()
+            await one.delete()
+            await one.make()
+            one.put("c", "d", "e", "f")
+            with pytest.raises(LogGap):
+                await drained(stream)
+
+            async def moved() -> bool:
+                """Brokers hear of it one after the other."""
+                try:
+                    found = await topic.bounds(1)
+                except StoreUnavailable:
+                    return False
+                return found.topic_id not in ("", first.topic_id) and found[:2] == (0, 4)
+
+            await eventually(moved, "the new topic")
+            assert (await topic.open(1, 0).read())[0].offset == 0
+        finally:
+            await topic.stop()
