@@ -113,9 +113,9 @@ class SourceTopic(ConsumerThread):
 
     async def _look_at_id(self) -> None:
         """Of a topic that was made anew, and is longer already than the one before was read, no message tells."""
-        found = await self._loop.run_in_executor(None, self._topic_id)
-        if found:
-            others = [number for number, known in self._ids.items() if known not in ("", found)]
+        found = await self._loop.run_in_executor(None, self._topic_id, LOOK_S)
+        others = [number for number, known in self._ids.items() if known not in ("", found)]
+        if found and others:
             self._asked.append(lambda: self._made_anew(others))
 
     def _made_anew(self, partitions: list[int]) -> None:
@@ -153,11 +153,11 @@ class SourceTopic(ConsumerThread):
         self._ids[number] = topic_id
         return TopicBounds(low, high, topic_id)
 
-    def _topic_id(self) -> str:
+    def _topic_id(self, within_s: float = TOPIC_S) -> str:
         """Empty where brokers are too old for it, or do not say it to us."""
         try:
-            asked = self._admin.describe_topics(TopicCollection([self._topic]), request_timeout=TOPIC_S)
-            topic_id = asked[self._topic].result(2 * TOPIC_S).topic_id
+            asked = self._admin.describe_topics(TopicCollection([self._topic]), request_timeout=within_s)
+            topic_id = asked[self._topic].result(2 * within_s).topic_id
         except TimeoutError:
             return ""
         except KafkaException as error:
