@@ -16,8 +16,9 @@ if TYPE_CHECKING:
     from arke.shard.commands import Sight
 
 MAX_SIGHT_BYTES: Final = 900_000
-MESSAGE_BYTES: Final = 256 * 1024
 """Kafka's brokers refuse messages of more than 1 MB."""
+MESSAGE_BYTES: Final = 256 * 1024
+"""Of events that are packed together."""
 
 CHECKED_WITHIN_S: Final = 3.0
 

@@ -356,10 +356,8 @@ class SameTopic:
         log.warning("kafka_client_replaced", client="admin", topic=self._topic.name)
         try:
             self._topic = self._open()
-        except (
-            SettingsError,
-            SecretUnresolved,
-        ) as error:  # a file that another one replaces just now: tried again
+        except (SettingsError, SecretUnresolved) as error:
+            # A file that another one replaces just now: it is tried again.
             log.error("kafka_client_not_replaced", message=str(error))
 
 
