@@ -155,8 +155,11 @@ def _lives(history: History) -> list[Moment]:
 def _load(
     file: tuple[str, str, str], devices: tuple[Device, ...], ids: list[frozenset[str]], world: World, at: int
 ) -> None:
+    """A line none of whose traits is in the catalog is refused, whatever it would replace."""
     kind, partner_id, items = file
     add, drop = (SYNC if kind == "sync" else OVERWRITE)[items]
+    if world.traits.keys().isdisjoint(add if kind == "overwrite" else (*add, *drop)):
+        return
     for device, owned in zip(devices, ids, strict=True):
         if partner_id in owned:
             device.load(world, at, add, drop)
