@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import resource
 import select
 import socket
 import ssl
 import subprocess
 import time
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
@@ -62,6 +64,39 @@ def test_pipelined_messages_do_not_pile_up(options: tuple[str, ...], mb: int) ->
                 except OSError:
                     break  # it reads no more, or has hung up
             assert peak_mb(pid) - before < GROWTH_MB
+        with connect(facts) as connection:
+            connection.sendall(ONE)
+            assert connection.recv(1_000).startswith(b"HTTP/1.1 ")
+
+
+def test_messages_that_are_refused_are_not_kept() -> None:
+    """Nobody looks at the requests of a receiver that is a process of its own: they are in `--out`, if anywhere."""
+    body = b"x" * 1_000_000
+    message = b"POST / HTTP/1.1\r\nHost: localhost\r\nContent-Length: %d\r\n\r\n" % len(body) + body
+    with receiver() as (pid, facts), connect(facts) as connection:
+        before = memory_mb(pid)
+        for _ in range(100):
+            connection.sendall(message)
+            assert connection.recv(65_536).startswith(b"HTTP/1.1 400 ")
+        assert peak_mb(pid) - before < GROWTH_MB
+
+
+@pytest.mark.parametrize(
+    ("options", "beginning"),
+    [((), None), ((), b""), ((), b"POST / HTTP/1.1\r\nX: "), (("--fast",), None), (("--fast",), b"")],
+    ids=["tcp", "tls", "head", "tcp-fast", "tls-fast"],
+)
+def test_who_says_nothing_keeps_nobody_out(options: tuple[str, ...], beginning: bytes | None) -> None:
+    """Finding 3, at the receiver: also where the system gives it few descriptors, and none is left."""
+    with receiver(*options) as (pid, facts), ExitStack() as silent:
+        few = len([*Path(f"/proc/{pid}/fd").iterdir()]) + 10
+        resource.prlimit(pid, resource.RLIMIT_NOFILE, (few, few))
+        url = urlsplit(facts["url"])
+        for _ in range(20):
+            if beginning is None:
+                silent.enter_context(socket.create_connection((url.hostname, url.port), PATIENCE_S))
+            else:
+                silent.enter_context(connect(facts)).sendall(beginning)
         with connect(facts) as connection:
             connection.sendall(ONE)
             assert connection.recv(1_000).startswith(b"HTTP/1.1 ")

@@ -38,6 +38,7 @@ def scraped(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         wait_until(engine.delivered, "its acknowledgement")
         assert request(engine.admin, "GET", "/v1/batches/7?destination=1").status == 401
         assert request(engine.admin, "GET", "/nowhere/12345:secret").status == 404
+        assert request(engine.admin, "DELETE", "/v1/onboard/secret").status == 405
         assert request(engine.intake, "GET", "/event?d_uuid=nobody").status == 200
         yield metrics_of(engine)
 
@@ -71,6 +72,7 @@ def test_durations_are_counted_by_route_and_status(scraped: str) -> None:
     assert sample(scraped, f"{name}_count", door="intake", route="/v1/events", status="2xx") == 1
     assert sample(scraped, f"{name}_count", door="intake", route="/event", status="2xx") == 1
     assert sample(scraped, f"{name}_count", door="admin", route="/v1/batches/{number}", status="4xx") == 1
+    assert sample(scraped, f"{name}_count", door="admin", route="/v1/onboard/{id}", status="4xx") == 1
     assert sample(scraped, f"{name}_count", door="admin", route="other", status="4xx") == 1
     assert sample(scraped, f"{name}_sum", door="intake", route="/v1/events", status="2xx") > 0
     assert sample(scraped, f"{name}_bucket", door="intake", route="/event", status="2xx", le="+Inf") == 1

@@ -182,8 +182,11 @@ def _problem(error: ArkeError) -> Response:
     return _refusal(problem, error.status, headers)
 
 
-async def _http_problem(_: Request, problem: Exception) -> Response:
+async def _http_problem(request: Request, problem: Exception) -> Response:
     """What no endpoint answers: a wrong path or method."""
+    # Starlette puts its own object where the doors look for the path of a route.
+    if isinstance(route := request.scope.get("route"), Route):
+        request.scope["route"] = route.path
     status = problem.status_code if isinstance(problem, HTTPException) else 500
     code = {404: "not_found", 405: "method_not_allowed"}.get(status, "error")
     headers = dict(problem.headers or {}) if isinstance(problem, HTTPException) else {}

@@ -3,15 +3,23 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import click
 from click.exceptions import Exit
 
+from arke.cli.completion import destination_ids
 from arke.cli.declared import Argument, Option
-from arke.cli.options import Json, seconds, whole
+from arke.cli.options import DATA, Config, Data, Insecure, Json, Token, Url, client, seconds, whole
 from arke.domain.catalog import MAX_ID
-from arke.domain.digits import MAX_PORT
+from arke.domain.digits import MAX_PORT, whole_number
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from arke.api.client import Client
+    from arke.receiver.probe.target import ProbeTarget
+    from arke.settings import Settings
 
 Algorithm = Annotated[str, Option(help="Of keys that name none: sha1, sha256, sha512, md5.")]
 Encoding = Annotated[str, Option(help="How signatures are written: base64, hex.")]
@@ -112,9 +120,19 @@ def receiver(
 def probe(
     destination: Annotated[
         str,
-        Argument(metavar="DEST|URL", help="A destination's id (with --catalog), or an https:// URL."),
+        Argument(
+            metavar="DEST|URL", help="A destination's id, or an https:// URL.", complete=destination_ids
+        ),
     ],
-    catalog: Annotated[Path | None, Option(help="The catalog that lists DEST.")] = None,
+    catalog: Annotated[
+        Path | None,
+        Option(help="A catalog file that lists DEST, instead of the catalog in force.", dir_okay=False),
+    ] = None,
+    config: Config = None,
+    data: Data = DATA,
+    url: Url = None,
+    token: Token = None,
+    insecure: Insecure = False,
     ca_file: Annotated[Path | None, Option(help="Trust this CA only (PEM).")] = None,
     client_cert: Annotated[Path | None, Option(help="Client certificate (PEM).")] = None,
     client_key: Annotated[Path | None, Option(help="Its key (PEM).")] = None,
@@ -171,15 +189,23 @@ def probe(
     json: Json = False,
 ) -> None:
     """Send sample messages about made-up users to an endpoint and report, check by check, what it makes of them."""
-    from arke.errors import ArkeError
+    from arke.errors import ArkeError, Unavailable
     from arke.receiver.probe.command import probe_target, run_probe
     from arke.receiver.probe.conduct import GARBAGE, Manner
     from arke.receiver.references import Scheme
+    from arke.settings import find_settings
 
+    known = None
     try:
+        if catalog is None and whole_number(destination, MAX_ID, 1) is not None:
+            engine = client(data, url, token, config, insecure=insecure)
+            known = _in_force(
+                destination, engine, find_settings(config), allow_cidr or [], elsewhere=url is not None
+            )
         target = probe_target(
             destination,
             catalog=catalog,
+            known=known,
             ca_file=ca_file,
             client_cert=client_cert,
             client_key=client_key,
@@ -199,6 +225,39 @@ def probe(
         passed = run_probe(target, requests=requests, patience_s=patience, as_json=json, manner=manner)
     except ArkeError as error:
         click.echo(f"arke: {error}", err=True)
-        raise Exit(2) from None
+        raise Exit(1 if isinstance(error, Unavailable) else 2) from None
     if not passed:
         raise Exit(1)
+
+
+def _in_force(
+    destination: str, engine: Client, settings: Settings, allow_cidrs: Sequence[str], *, elsewhere: bool
+) -> ProbeTarget:
+    """A destination of the catalog in force, with the way out of the settings. Of an engine `elsewhere` it may
+    refer to no other secrets than a catalog from the network may: who applied it has no say in what leaves this
+    machine. Raises ArkeError.
+    """
+    import msgspec
+
+    from arke.api.table.catalog import SHOW
+    from arke.catalog.destinations import Checkers
+    from arke.catalog.load import parse_catalog
+    from arke.delivery.secrets import Confinement
+    from arke.errors import InvalidInput
+    from arke.receiver.probe.target import target_in
+
+    where = "the catalog in force"
+    try:
+        facts = engine.ask(SHOW)
+    except InvalidInput as error:
+        raise InvalidInput(f"{error}; or give --catalog FILE, or an https:// URL") from None
+    document = msgspec.json.decode(facts.catalog)
+    listed = document.get("destinations", [])
+    document["destinations"] = [one for one in listed if str(one["id"]) == destination] or listed
+    confined = Confinement(settings.secrets.env_prefix, settings.secrets.folders) if elsewhere else None
+    text = msgspec.json.encode(document).decode()
+    read = parse_catalog(text, name=where, base_dir=None, checkers=Checkers(confined=confined)).catalog
+    cidrs = (*settings.egress.allow_cidrs, *allow_cidrs)
+    return msgspec.structs.replace(
+        target_in(read, where, destination, allow_cidrs=cidrs), proxy=settings.egress.proxy
+    )

@@ -13,11 +13,11 @@ from typing import TYPE_CHECKING, TypeVar
 import msgspec
 
 from arke.background import Pause, retry
+from arke.defects import HELD, MAX_DEFECTS
 from arke.domain.event import DeclaredId
 from arke.domain.homes import home_of, homes_among, person_of
 from arke.engine.identity import Named
 from arke.errors import StoreUnavailable
-from arke.intake.defects import HELD, MAX_DEFECTS
 from arke.shard.commands import Asks, AtHome, Failed, FileDevice, Link, Linked, Onboard, Onboarded
 
 if TYPE_CHECKING:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Protocol
 import msgspec
 
 from arke.background import all_of
+from arke.defects import Defects
 from arke.domain.event import NOTHING_WITHHELD, Accepted, Event, LeftOut
 from arke.domain.event_time import MAX_AHEAD_S
 from arke.domain.homes import is_home
@@ -14,7 +15,6 @@ from arke.engine.identity import Away, Near
 from arke.engine.sightings import Sightings
 from arke.engine.together import Answers, Together
 from arke.errors import ArkeError, EventError, InvalidInput, Overloaded, StoreUnavailable, Unavailable
-from arke.intake.defects import Defects
 from arke.intake.figures import IntakeFigures
 from arke.intake.room import Room
 from arke.shard.commands import Failed, Seen, Sight, Taken

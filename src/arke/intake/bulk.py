@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING, Final
 
 import msgspec
 
+from arke.defects import HELD, INTERNAL, MAX_DEFECTS, Defects
 from arke.domain.digits import whole_number
 from arke.errors import EventError, Overloaded, Unavailable
 from arke.intake.asgi import Disconnected, WholeBody, answer_json, come_again, content_encoding, header
-from arke.intake.defects import HELD, INTERNAL, MAX_DEFECTS, Defects
 from arke.intake.line_stream import BodyRefused, LineSplitter, inflater_for, only_line
 from arke.intake.ndjson import left_out, parse_event_line, refusal
 

@@ -14,12 +14,12 @@ from typing import TYPE_CHECKING, Final
 
 import msgspec
 
+from arke.defects import HELD, INTERNAL, MAX_DEFECTS, Defects
 from arke.errors import EventError, Overloaded, Unauthorized, Unavailable
 from arke.intake import dcs_codes as codes
 from arke.intake.asgi import answer_json, bearer, come_again, content_encoding, header, read_body
 from arke.intake.consent import Refusal
 from arke.intake.dcs import DcsRequest
-from arke.intake.defects import HELD, INTERNAL, MAX_DEFECTS, Defects
 from arke.intake.line_stream import BodyRefused, unpacked
 from arke.intake.ndjson import left_out, refusal
 from arke.intake.opt_outs import visitor_address

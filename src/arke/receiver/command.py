@@ -40,6 +40,7 @@ def configured(
         keys=tuple(signing_key(text, algorithm=chosen, scheme=scheme) for text in keys),
         token_credentials=None if token_client is None else resolve_secret(token_client),
         misbehave=tuple(misbehave),
+        kept_requests=0,  # nobody looks at them here, and a stranger may send any number of large ones
         **options,
     )
 

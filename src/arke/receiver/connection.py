@@ -7,6 +7,8 @@ tests need a receiver that is not the bottleneck.
 from __future__ import annotations
 
 import asyncio
+import math
+import re
 import socket
 import struct
 from collections import deque
@@ -23,6 +25,7 @@ if TYPE_CHECKING:
 
 _RESET_ON_CLOSE: Final = struct.pack("ii", 1, 0)
 _MAX_PIPELINED: Final = 64
+_ORIGIN: Final = re.compile(r"[^/?]+://[^/?]*")
 _MAX_HEADERS: Final = 128
 _FRAMING_SHARE: Final = 8
 """Bytes of chunk sizes and extensions that a byte of body may bring along, beyond what a head may have."""
@@ -61,6 +64,10 @@ class Connection(asyncio.Protocol):
         self._writable = asyncio.Event()
         self._writable.set()
         self._refusal: Answer | None = None
+        self._deaf = False
+        """Nothing that arrives from now on is a request."""
+        self._continue_due = False
+        """Whether the client waits to be told to send the body of the request that is being read."""
         self.last_activity_s = self._loop.time()
         self.request_began_s = self.last_activity_s
         """When the request that is being read began: a byte now and then gives it no more time."""
@@ -85,14 +92,14 @@ class Connection(asyncio.Protocol):
         self._host.closed(self)
 
     def data_received(self, data: bytes) -> None:
-        if self._refusal is not None:
+        if self._refusal is not None or self._deaf:
             return
         self.last_activity_s = self._loop.time()
         self._framing_bytes += len(data)
         try:
             self._parser.feed_data(data)
         except httptools.HttpParserUpgrade:
-            self._refuse(error_answer(400, "bad_request", "protocol upgrades are not supported"))
+            self._deaf = True  # the request is answered as if it had not asked for another protocol
         except httptools.HttpParserError:
             self._refuse(error_answer(400, "bad_request", "this is not HTTP/1.1"))
         if self._reading_head:
@@ -137,13 +144,16 @@ class Connection(asyncio.Protocol):
         self._reading_head = False
         self._framing_bytes = 0
         self._check_head()
+        version = self._parser.get_http_version()
         names = [name.lower() for name, _ in self._headers]
-        if names.count("host") > 1 or ("host" not in names and self._parser.get_http_version() == "1.1"):
+        if version not in ("1.1", "1.0"):
+            self._refuse(error_answer(400, "bad_request", "HTTP/1.1 and HTTP/1.0 are spoken here"))
+        elif names.count("host") > 1 or ("host" not in names and version == "1.1"):
             self._refuse(error_answer(400, "bad_host", "a request has one Host header"))
-        elif any(
-            name.lower() == "expect" and value.lower() == "100-continue" for name, value in self._headers
-        ):
-            self.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+        else:
+            self._continue_due = version == "1.1" and any(
+                name.lower() == "expect" and value.lower() == "100-continue" for name, value in self._headers
+            )
 
     def on_body(self, body: bytes) -> None:
         self._body_bytes += len(body)
@@ -158,6 +168,7 @@ class Connection(asyncio.Protocol):
     def on_message_complete(self) -> None:
         self._framing_bytes = 0
         self._between_requests = True
+        self._continue_due = False
         if self._refusal is not None:
             return
         if len(self._waiting) >= _MAX_PIPELINED:
@@ -165,12 +176,13 @@ class Connection(asyncio.Protocol):
             return
         request = Request(
             method=self._parser.get_method().decode("ascii"),
-            target=self._url.decode("latin-1"),
+            target=_target(self._url.decode("latin-1")),
             headers=tuple(self._headers),
             body=b"".join(self._body),
             peer=self._peer,
         )
-        self._waiting.append((request, self._parser.should_keep_alive()))
+        keep_alive = self._parser.should_keep_alive() and not self._parser.should_upgrade()
+        self._waiting.append((request, keep_alive))
 
     def _check_head(self) -> None:
         limit = self._host.max_head_bytes
@@ -198,9 +210,14 @@ class Connection(asyncio.Protocol):
         if self._task is not None and self._waiting and self._transport is not None:
             # Only now: a connection that does not read would not see its client hang up either.
             self._transport.pause_reading()
-        if self._refusal is not None and self._task is None and self.is_open:
+        if self._task is not None or not self.is_open:
+            return
+        if self._refusal is not None:
             self.write(self._refusal.encode(keep_alive=False))
             self.close()
+        elif self._continue_due:
+            self._continue_due = False
+            self.write(b"HTTP/1.1 100 Continue\r\n\r\n")
 
     def _start(self, fault: Misbehaviour, answer: Answer, keep_alive: bool) -> None:
         self.is_answering = fault.kind == "slow"
@@ -232,6 +249,17 @@ class Connection(asyncio.Protocol):
     def is_between_requests(self) -> bool:
         return self._between_requests and not self.is_busy
 
+    @property
+    def waits_since_s(self) -> float:
+        """Since when it waits for its client, by the loop's clock: between requests, or in a head. Never, while a
+        request is under way.
+        """
+        if self.is_between_requests:
+            return self.last_activity_s
+        if self._reading_head and not self.is_busy:
+            return self.request_began_s
+        return math.inf
+
     def write(self, data: bytes) -> None:
         if self._transport is not None and self.is_open:
             self._transport.write(data)
@@ -252,6 +280,15 @@ class Connection(asyncio.Protocol):
         if self._transport is not None:
             reset_on_close(self._socket)
             self._transport.abort()
+
+
+def _target(url: str) -> str:
+    """Path and query of a request's target, which may name the host as well (RFC 9112, 3.2.2)."""
+    origin = _ORIGIN.match(url)
+    if origin is None:
+        return url
+    path = url[origin.end() :]
+    return path if path.startswith("/") else f"/{path}"
 
 
 def reset_on_close(raw_socket: socket.socket) -> None:

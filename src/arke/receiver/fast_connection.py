@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 from typing import TYPE_CHECKING, Final, Protocol, cast
 
 import httptools
@@ -44,6 +45,11 @@ class FastConnection(asyncio.Protocol):
         self.is_busy = False
         self.is_answering = False
         self.is_between_requests = True
+
+    @property
+    def waits_since_s(self) -> float:
+        """Since when it waits for its client's next request, by the loop's clock; never, while it reads one."""
+        return self.last_activity_s if self.is_between_requests else math.inf
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast("asyncio.Transport", transport)  # uvloop's are no subclass

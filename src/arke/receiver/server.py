@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
 import socket
 import ssl
 import tempfile
@@ -36,6 +37,8 @@ _SWEEP_INTERVAL_S: Final = 1.0
 _MOVE_INTERVAL_S: Final = 0.1
 _TLS_GOODBYE_S: Final = 1.0
 _ACCEPT_PAUSE_S: Final = 0.1
+_MOMENT_S: Final = 1.0
+"""So long a handshake or a request's head may take before it may have to make room for another connection."""
 
 
 class ReceiverServer:
@@ -52,6 +55,8 @@ class ReceiverServer:
         self._plan = MisbehaviourPlan(seed=self.config.seed)
         self._connections: set[Connection | FastConnection] = set()
         self._tasks: set[asyncio.Task[None]] = set()
+        self._handshakes: dict[asyncio.Task[None], float] = {}
+        """Since when each goes on, the longest first."""
         self._all_closed = asyncio.Event()
         self._listener: socket.socket | None = None
         self._resources = contextlib.ExitStack()
@@ -279,7 +284,9 @@ class ReceiverServer:
         while True:
             try:
                 accepted, address = await self._loop.sock_accept(listener)
-            except OSError:  # out of file descriptors, or a peer that gave up
+            except OSError as error:  # a peer that gave up, or no file descriptor is left
+                if error.errno in (errno.EMFILE, errno.ENFILE):
+                    self._make_room(idle_s=_MOMENT_S)  # the system says so before anybody is there
                 await asyncio.sleep(_ACCEPT_PAUSE_S)
                 continue
             self.stats.reach(str(accepted.getsockname()[0]))
@@ -293,16 +300,32 @@ class ReceiverServer:
             ):
                 accepted.close()
             else:
-                self._spawn(self._welcome(accepted, str(address[0])))
+                handshake = self._loop.create_task(self._welcome(accepted, str(address[0])))
+                self._keep(handshake)
+                self._handshakes[handshake] = self._loop.time()
+                handshake.add_done_callback(lambda ended: self._handshakes.pop(ended, None))
 
-    def _make_room(self) -> bool:
-        """Hang up on the connection that has been silent longest between requests, if there is one."""
-        idle = [connection for connection in self._connections if connection.is_between_requests]
-        if not idle:
+    def _make_room(self, idle_s: float = 0.0) -> bool:
+        """Hang up on who has been waited for longest, if there is one: between requests for `idle_s`, for a
+        moment in a head or a handshake.
+        """
+        now_s = self._loop.time()
+        waiting = {one: one.waits_since_s for one in self._connections}
+        may_go = [
+            one
+            for one, since_s in waiting.items()
+            if now_s - since_s >= (idle_s if one.is_between_requests else _MOMENT_S)
+        ]
+        handshake, begun_s = next(iter(self._handshakes.items()), (None, now_s))
+        oldest = min(may_go, key=waiting.__getitem__, default=None)
+        if oldest is not None and (waiting[oldest] <= begun_s or now_s - begun_s < _MOMENT_S):
+            self.closed(oldest)
+            oldest.abort()
+            return True
+        if handshake is None or now_s - begun_s < _MOMENT_S:
             return False
-        oldest = min(idle, key=lambda connection: connection.last_activity_s)
-        self.closed(oldest)
-        oldest.abort()
+        del self._handshakes[handshake]
+        handshake.cancel()
         return True
 
     async def _welcome(self, accepted: socket.socket, peer: str) -> None:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections import deque
 from typing import TYPE_CHECKING, Final
 
+from arke.defects import HELD, MAX_DEFECTS
 from arke.errors import StoreUnavailable
-from arke.intake.defects import HELD, MAX_DEFECTS
 from arke.shard.commands import Sight
 
 if TYPE_CHECKING:

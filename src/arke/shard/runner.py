@@ -6,11 +6,11 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from arke.defects import MAX_DEFECTS
 from arke.domain.homes import is_home
 from arke.domain.ledger import encode_entry
 from arke.domain.stored_profile import encode_profile
 from arke.errors import Unavailable
-from arke.intake.defects import MAX_DEFECTS
 from arke.shard.alike import Alike
 from arke.shard.commands import Failed, Onboard, Result
 from arke.shard.group import Group

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from structlog.testing import capture_logs
 
+from arke.defects import INTERNAL, MAX_DEFECTS
 from arke.domain.event import Accepted, DeclaredId, IncomingEvent
 from arke.engine.identity.mappings import Mappings
 from arke.engine.identity.people import People
@@ -16,7 +17,6 @@ from arke.engine.ingest import FEW
 from arke.engine.sources import partition
 from arke.engine.sources.partition import HELD_S, PartitionReader
 from arke.errors import EventError, InvalidInput, StoreUnavailable
-from arke.intake.defects import INTERNAL, MAX_DEFECTS
 from arke.intake.topic_messages import TopicMessage
 from arke.shard.commands import Sight
 from arke.shard.handlers import HANDLERS

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import pytest
 from structlog.testing import capture_logs
 
+from arke.defects import HELD, MAX_DEFECTS
 from arke.domain.stored_profile import decode_profile
 from arke.errors import InvalidInput, StoreUnavailable
-from arke.intake.defects import HELD, MAX_DEFECTS
 from arke.shard import group as group_
 from arke.shard import runner as runner_
 from arke.shard.commands import Failed, Seen, Sight

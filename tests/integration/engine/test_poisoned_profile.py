@@ -10,11 +10,11 @@ from structlog.testing import capture_logs
 
 from arke.app import memory_engine
 from arke.clock import SeededEntropy
+from arke.defects import MAX_DEFECTS
 from arke.domain.catalog import Segment
 from arke.domain.event import DeclaredId, IncomingEvent
 from arke.domain.time import DAY_S
 from arke.evaluation.evaluate import pass_time
-from arke.intake.defects import MAX_DEFECTS
 from arke.shard.handlers import walks
 from arke.shard.handlers.walks import AGAIN_S
 from arke.virtual_time import VirtualClock, VirtualTimeLoop, run_virtual

@@ -12,6 +12,7 @@ from structlog.testing import capture_logs
 
 from arke.app import memory_engine
 from arke.clock import SeededEntropy
+from arke.defects import MAX_DEFECTS
 from arke.domain.catalog import Catalog, DataSource, Segment, Trait
 from arke.domain.event import DeclaredId, IncomingEvent
 from arke.engine.sources.batch import TURN_EVENTS
@@ -24,7 +25,6 @@ from arke.engine.sources.partition import (
     Reading,
 )
 from arke.errors import EventError, LogGap
-from arke.intake.defects import MAX_DEFECTS
 from arke.intake.topic_messages import ArkeFormat, TopicMessage
 from arke.storage.ports.sources import REFUSED_KEPT, PartitionKey
 from arke.virtual_time import VirtualClock, VirtualTimeLoop, run_virtual

@@ -9,10 +9,10 @@ import pytest
 from structlog.testing import capture_logs
 
 from arke.clock import SystemClock
+from arke.defects import INTERNAL, MAX_DEFECTS, Defects
 from arke.domain.event import IncomingEvent
 from arke.errors import EventError
 from arke.intake import bulk, segment_endpoint
-from arke.intake.defects import INTERNAL, MAX_DEFECTS, Defects
 from arke.intake.ndjson import parse_event_line
 from arke.intake.segment import event_of_call
 from arke.intake.settings import IntakeSettings

@@ -68,6 +68,27 @@ def test_a_receiver_is_probed_and_ends_in_order(number: signal.Signals, tmp_path
     assert "canary" not in out.read_text() + output
 
 
+def test_a_destination_of_the_catalog_in_force_is_probed(tmp_path: Path) -> None:
+    """With its own signature and trust, and by the way out that the engine's settings have."""
+    settings = tmp_path / "arke.toml"
+    settings.write_text('[egress]\nallow_cidrs = ["127.0.0.0/8"]\n')
+    of_the_engine = ("--data", str(tmp_path / "data"), "--config", str(settings))
+    with running("--key", "env:ACME_KEY") as (_, started):
+        signed = {
+            "id": 423, "url": started["url"], "client_id": "74323",
+            "signatures": [{"key": "env:ACME_KEY"}], "tls": {"ca_file": started["ca_file"]},
+        }  # fmt: skip
+        others = {"id": 7, "url": "https://a.example/", "client_id": "1"}
+        catalog = tmp_path / "catalog.yaml"
+        catalog.write_text(json.dumps({"destinations": [others, signed]}))
+        code, output = run("apply", str(catalog), *of_the_engine)
+        assert code == 0, output
+        code, output = run("probe", "423", *of_the_engine, "--requests", "1", "--burst", "0", "--json")
+        assert (code, json.loads(output)["passed"]) == (0, True), output
+    code, output = run("probe", "8", *of_the_engine)
+    assert (code, "it lists: 7, 423" in output) == (2, True), output
+
+
 def test_a_failed_check_exits_1_and_says_why() -> None:
     with running("--misbehave", "status=204") as (_, started):
         code, output = run(

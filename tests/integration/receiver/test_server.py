@@ -148,6 +148,7 @@ def test_every_request_is_in_the_log_without_credentials(tmp_path: Path) -> None
     [
         (b"GET /segments/aam HTTP/1.1\r\nHost: x\r\n\r\n", 405),
         (b"nonsense\r\n\r\n", 400),
+        (b"GET /healthz HTTP/2.0\r\nHost: x\r\n\r\n", 400),
         (b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: -1\r\n\r\n", 400),
         (b"POST / HTTP/1.1\r\nX: " + b"x" * 17_000, 431),
         (b"POST / HTTP/1.1\r\n" + b"X: y\r\n" * 4_000, 431),
@@ -165,6 +166,7 @@ def test_every_request_is_in_the_log_without_credentials(tmp_path: Path) -> None
     ids=[
         "method",
         "garbage",
+        "version",
         "length",
         "long-header",
         "many-headers",
@@ -197,6 +199,61 @@ def test_expect_continue_is_answered_before_the_body_comes() -> None:
             assert (await wire.answer())[0] == 100
             wire.writer.write(PUBLISHED)
             assert (await wire.answer())[0] == 200
+            await wire.close()
+
+    asyncio.run(main())
+
+
+def test_nobody_is_told_to_go_on_before_his_turn() -> None:
+    """Not in the middle of the answer before it, and not in HTTP/1.0, which has no such word."""
+    head = "POST / HTTP/1.{}\r\nHost: x\r\nExpect: 100-continue\r\nContent-Length: 2\r\n\r\n"
+
+    async def main() -> None:
+        async with ReceiverServer(ReceiverConfig(misbehave=("slow=50ms:1",))) as server:
+            wire = await Wire.to(server)
+            wire.send(PUBLISHED)
+            wire.writer.write(head.format(1).encode())
+            assert [(await wire.answer())[0] for _ in range(2)] == [200, 100]
+            wire.writer.write(b"{}")
+            assert (await wire.answer())[0] == 400
+            wire.writer.write(head.format(0).encode() + b"{}")
+            assert (await wire.answer())[0] == 400
+            assert await wire.rest() == b""
+            await wire.close()
+
+    asyncio.run(main())
+
+
+@pytest.mark.parametrize(
+    ("sent", "status"),
+    [
+        (b"GET /healthz HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n", 200),
+        (b"CONNECT x:80 HTTP/1.1\r\nHost: x\r\n\r\n", 405),
+    ],
+    ids=["upgrade", "connect"],
+)
+def test_who_asks_for_another_protocol_has_one_answer(sent: bytes, status: int) -> None:
+    """Whatever comes behind it is of that protocol, and no request."""
+
+    async def main() -> None:
+        async with ReceiverServer() as server:
+            wire = await Wire.to(server)
+            wire.writer.write(sent + b"GET /stats HTTP/1.1\r\nHost: x\r\n\r\n")
+            assert (await wire.answer())[0] == status
+            assert await wire.rest() == b""
+            await wire.close()
+
+    asyncio.run(main())
+
+
+def test_a_target_may_name_the_host() -> None:
+    async def main() -> None:
+        async with ReceiverServer() as server:
+            wire = await Wire.to(server)
+            assert (await wire.ask(method="GET", target="https://localhost/healthz"))[0] == 200
+            assert (await wire.ask(PUBLISHED, target="https://localhost/a?b=c"))[0] == 200
+            assert (await wire.ask(PUBLISHED, target="https://localhost?b=/healthz"))[0] == 200
+            assert [one.request.target for one in [*server.requests][-2:]] == ["/a?b=c", "/?b=/healthz"]
             await wire.close()
 
     asyncio.run(main())

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
+from arke.defects import MAX_DEFECTS
 from arke.domain.event import Event
 from arke.errors import StoreUnavailable
-from arke.intake.defects import MAX_DEFECTS
 from arke.shard.commands import Command, Sight, Sweep
 from arke.shard.defects import WITHIN, Newest
 

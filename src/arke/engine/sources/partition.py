@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 import msgspec
 
 from arke.background import POSTPONED, Pause, retry
+from arke.defects import HELD, INTERNAL, MAX_DEFECTS, Defects
 from arke.engine.sources.batch import Batch
 from arke.engine.sources.claims import Claim, Claiming, Place
 from arke.errors import (
@@ -26,7 +27,6 @@ from arke.errors import (
     Unavailable,
     codes_of,
 )
-from arke.intake.defects import HELD, INTERNAL, MAX_DEFECTS, Defects
 from arke.intake.ndjson import left_out, refusal
 from arke.intake.topic_messages import read_event
 from arke.log import Throttled, get_logger

@@ -38,6 +38,7 @@ def probe_target(
     destination: str,
     *,
     catalog: Path | None,
+    known: ProbeTarget | None = None,
     keys: Sequence[str],
     header: str,
     algorithm: str,
@@ -47,7 +48,9 @@ def probe_target(
     scheme: Scheme = NO_SCHEME,
     **options: Any,
 ) -> ProbeTarget:
-    """The target an id or a URL names; options given win over what the catalog says."""
+    """The target an id or a URL names; options given win over what the catalog says. `known`: what a running engine
+    says of the id.
+    """
     given = {name: value for name, value in options.items() if value is not None}
     if not _HEADER_NAME.fullmatch(header):
         raise InvalidInput("--header takes the name of a header, such as X-Signature")
@@ -64,10 +67,11 @@ def probe_target(
         given["oauth"] = OAuth2(token_url="", credentials="")
     if "://" in destination:
         target = ProbeTarget(endpoint=parse_endpoint(destination), allow_cidrs=tuple(allow_cidrs), **given)
-    elif catalog is None:
-        raise InvalidInput("give an https:// URL, or --catalog FILE that lists the destination")
     else:
-        known = target_from_catalog(catalog, destination, allow_cidrs=tuple(allow_cidrs))
+        if catalog is not None:
+            known = target_from_catalog(catalog, destination, allow_cidrs=tuple(allow_cidrs))
+        if known is None:
+            raise InvalidInput("give an https:// URL, or the id of a destination")
         target = msgspec.structs.replace(known, **given)
     target.policy()  # a wrong range is a wrong option: say so before anything is sent
     target.way_out()

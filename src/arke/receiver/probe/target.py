@@ -14,7 +14,7 @@ from arke.delivery.https.endpoint import Endpoint, parse_endpoint
 from arke.delivery.https.proxy import ProxySetting
 from arke.delivery.secrets import Secrets
 from arke.delivery.signing import webhook_keys_of
-from arke.domain.catalog import HttpMethod, OAuth2
+from arke.domain.catalog import Catalog, HttpMethod, OAuth2
 from arke.errors import InvalidInput
 from arke.receiver.references import resolve_secret
 from arke.receiver.verifier import SigningKey
@@ -91,11 +91,15 @@ def _context(ca_file: Path | None, client_cert: Path | None, client_key: Path | 
 
 def target_from_catalog(file: Path, destination: str, *, allow_cidrs: tuple[str, ...]) -> ProbeTarget:
     """The destination with this id in a catalog file. CatalogError when the catalog cannot be applied."""
-    catalog = load_catalog(file).catalog
+    return target_in(load_catalog(file).catalog, str(file), destination, allow_cidrs=allow_cidrs)
+
+
+def target_in(catalog: Catalog, where: str, destination: str, *, allow_cidrs: tuple[str, ...]) -> ProbeTarget:
+    """The destination with this id in a catalog, which is `where` for people. Raises InvalidInput."""
     found = next((item for item in catalog.destinations if str(item.id) == destination), None)
     if found is None:
         listed = ", ".join(str(item.id) for item in catalog.destinations) or "none"
-        raise InvalidInput(f"{file}: there is no destination {destination}; it lists: {listed}")
+        raise InvalidInput(f"{where}: there is no destination {destination}; it lists: {listed}")
     oauth, secrets = found.oauth2, Secrets()
     constants = ((one.name, one.value) for one in found.headers if not one.secret)
     webhooks = found.standard_webhooks

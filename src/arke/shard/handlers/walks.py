@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+from arke.defects import MAX_DEFECTS
 from arke.domain.homes import is_home
 from arke.domain.profile import NEVER, Profile
 from arke.domain.stored_profile import (
@@ -17,7 +18,6 @@ from arke.domain.stored_profile import (
 from arke.domain.traces import ERASED, is_trace
 from arke.errors import Unavailable
 from arke.evaluation.evaluate import pass_time, wake_at
-from arke.intake.defects import MAX_DEFECTS
 from arke.shard.alike import LARGEST, Outcome
 from arke.shard.commands import Evaluated
 from arke.shard.sizes import ALL
