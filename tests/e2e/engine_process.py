@@ -141,8 +141,8 @@ class EngineProcess:
         return self._process is not None and self._process.poll() is None
 
     def workers(self) -> list[int]:
-        """The process ids of the shards, which are forked from the starter."""
-        return sorted(worker for starter in self.starters() for worker in children(starter))
+        """The process ids of the shards, which are forked from a process of the engine's."""
+        return sorted(worker for starter in children(self.pid) for worker in children(starter))
 
     def starters(self) -> list[int]:
         """The process id of the starter, where there is one."""
