@@ -78,6 +78,10 @@ class BufferedStream:
     def failed(self) -> bool:
         return self._failure is not None
 
+    @property
+    def is_closed(self) -> bool:
+        return self._is_closed
+
     def fetched(self, messages: list[Fetched]) -> None:
         """These will be put."""
         self._fetched += len(messages)
