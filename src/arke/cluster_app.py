@@ -179,7 +179,7 @@ async def _check_topic(topic: Topic, shards: int, known_id: str | None) -> Topic
         raise SettingsError(f"kafka.prefix: there is no topic {topic.name}: run `arke cluster init`")
     if wrong := problems(topic.name, facts, shards, known_id):
         raise SettingsError("\n".join(wrong))
-    for warning in warnings(topic.name, facts):
+    for warning in warnings(topic.name, facts, shards):
         log.warning("topic", problem=warning)
     return facts
 

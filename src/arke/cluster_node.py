@@ -35,6 +35,7 @@ from arke.storage.postgres.shard_map import ShardMap
 from arke.transport.kafka.assignment import KafkaAssignment
 from arke.transport.kafka.carrier import KafkaCarrier
 from arke.transport.kafka.consumer import ConsumerThread
+from arke.transport.kafka.topic import SameTopic, Topic
 from arke.transport.packing import PackedWriter
 from arke.transport.peers.door import PeerDoor
 from arke.transport.postgres.carrier import PostgresCarrier
@@ -51,6 +52,7 @@ if TYPE_CHECKING:
     from arke.settings import Cluster, Settings
     from arke.storage.ports.nodes import Nodes
     from arke.storage.postgres.connection import Server
+    from arke.transport.kafka.topic import TopicFacts
     from arke.transport.ports import Assignment, LogReader, LogWriter
 
 SAID_EVERY_S: Final = 1.0
@@ -89,7 +91,7 @@ async def running_node(data: Path, settings: Settings, role: Role) -> AsyncItera
         stores = await open_stores(stack, settings)
         directory, nodes, places, shards = stores.directory, stores.nodes, stores.places, stores.shards
         works = role in ("all", "worker")
-        way = await _way(stack, settings, stores.first, name, shards, reads=works)
+        way = await _way(stack, settings, stores.first, name, shards, topic, reads=works)
         catch_up = CatchUp(directory.catalogs)
         taker = ShardTaker(stores.servers, places, name, https_wire(settings), shards, way.reader, catch_up)
         worker = Worker(taker)
@@ -158,22 +160,32 @@ class _Way(msgspec.Struct, frozen=True):
 
 
 async def _way(
-    stack: AsyncExitStack, settings: Settings, server: Server, name: str, shards: int, *, reads: bool
+    stack: AsyncExitStack,
+    settings: Settings,
+    server: Server,
+    name: str,
+    shards: int,
+    topic: TopicFacts | None,
+    *,
+    reads: bool,
 ) -> _Way:
+    """`topic`: where Kafka is the log."""
+
     def session(what: str) -> Session:
         opened = Session(server, what)
         stack.push_async_callback(opened.close)
         return opened
 
     refused = PostgresRefused(session("refused"))
-    if settings.cluster.log == "kafka":
+    if topic is not None:
         options = kafka_of(settings)
-        consumer = ConsumerThread(options, refused)
+        check = SameTopic(partial(Topic, options), topic.id).check if reads else None
+        consumer = ConsumerThread(options, refused, check)
         if not reads:
             await consumer.stop()
         writer = PackedWriter(KafkaCarrier(options))
         stack.push_async_callback(writer.close)
-        return _Way(writer, consumer, KafkaAssignment(consumer), refused)
+        return _Way(writer, consumer, KafkaAssignment(consumer, shards), refused)
     writer = PackedWriter(PostgresCarrier(session("append")))
     stack.push_async_callback(writer.close)
     reader = PostgresReader(session("fetch"), refused)

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import http.client
+import itertools
 import json
 import shutil
 import signal
 import threading
 from typing import TYPE_CHECKING, Final
 
+import psycopg
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
@@ -279,6 +281,39 @@ def test_figures_of_all_nodes_add_up_while_shards_move(town: Town) -> None:
     wait_until(
         lambda: sums()["arke_events_total"] == before["arke_events_total"] + USERS, "all events to count once"
     )
+
+
+def test_a_shard_whose_messages_are_gone_is_named_and_goes_on_where_it_is_told_to(town: Town) -> None:
+    client, worker = town.client(town.admins[0]), town.workers[0]
+    town.send_events()
+    not_taken = "SELECT shard FROM log_end JOIN shard USING (shard) WHERE number <> position"
+    wait_until(lambda: not town.postgres.execute(not_taken), "all to be taken")
+    (shard, end), *_ = town.postgres.execute("SELECT shard, number FROM log_end WHERE number > 0")
+
+    def begin_at(position: object) -> None:
+        with psycopg.connect(town.postgres.dsn(), autocommit=True) as connection:
+            connection.execute("DELETE FROM log WHERE shard = %s", (shard,))
+            connection.execute(
+                "UPDATE shard SET position = %s, epoch = epoch + 1 WHERE shard = %s", (position, shard)
+            )
+
+    begin_at(0)
+    wait_until(lambda: town.cluster()["gaps"] == (shard,), "the shard to stand still")
+    wait_until(lambda: not client.status().ready, "the status to say so")
+    cluster = client.status().cluster
+    assert cluster is not None
+    assert cluster.gaps == [shard]
+    told = town.arke("cluster", "status", "--config", str(town.config)).stdout
+    assert f"these shards STAND STILL: {shard}\n" in told
+    assert "all is taken" not in told
+    told = town.arke("status", "--data", str(worker.data)).stdout
+    assert f"messages of the log are gone, these shards STAND STILL: {shard}\n" in told
+    families = (text_string_to_metric_families(scraped(node)) for node in town.nodes)
+    samples = [one for family in itertools.chain(*families) for one in family.samples]
+    assert sum(one.value for one in samples if one.name == "arke_log_gaps") == 1
+    begin_at(end)
+    wait_until(lambda: not town.cluster()["gaps"], "the shard to go on")
+    wait_until(lambda: client.status().ready, "all to be ready")
 
 
 def test_a_dead_worker_is_said_and_what_the_others_know_is_answered(town: Town) -> None:

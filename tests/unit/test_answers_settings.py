@@ -39,3 +39,15 @@ def test_a_negative_bound_is_refused(tmp_path: Path) -> None:
         SettingsError, match=r"arke.toml:2:1: identity.takeovers_per_device: Expected `int` >= 0"
     ):
         load_settings(file, {})
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["region = ", "region = \x00", f"region = {'9' * 5_000}", f"region = {'[' * 5_000}"],
+    ids=["half", "control", "digits", "deep"],
+)
+def test_what_cannot_be_read_is_said_with_its_file(tmp_path: Path, text: str) -> None:
+    file = tmp_path / "arke.toml"
+    file.write_text(text)
+    with pytest.raises(SettingsError, match=r"arke\.toml: "):
+        load_settings(file, {})

@@ -165,6 +165,11 @@ class _Figures:
         for shard, messages in sorted(own.node.behind.items()):
             lag.add_metric([str(shard)], messages)
         yield lag
+        yield GaugeMetricFamily(
+            "arke_log_gaps",
+            "Shards of this node that stand still, as messages of their log are gone",
+            value=len(own.node.gaps),
+        )
         yield CounterMetricFamily(
             "arke_log_messages_refused",
             "Messages of the log, or events in them, that could not be read",

@@ -111,7 +111,9 @@ class Fields:
                 key, f"{key} must be a number, not {type_name(value)}", "write it without quotes or a unit"
             )
         elif not low <= value <= high:
-            self.error(key, f"{key} must be from {low:g} to {high:g}, not {value:g}")
+            # A whole number of JSON may be larger than any float.
+            given = f"{value:g}" if abs(value) < 10**18 else "a number that large"
+            self.error(key, f"{key} must be from {low:g} to {high:g}, not {given}")
         else:
             return float(value)
         return None

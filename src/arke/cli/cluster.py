@@ -246,12 +246,13 @@ def _some(shards: Sequence[int]) -> str:
 
 def _behind(found: ClusterStatus) -> str:
     """Of the log, by what the owners said a moment ago."""
+    gaps = f"log: messages are gone, these shards STAND STILL: {_some(found.gaps)}\n" if found.gaps else ""
     if not found.behind:
-        return "log: all is taken\n"
+        return gaps or "log: all is taken\n"
     most = max(found.behind, key=found.behind.__getitem__)
     return (
         f"log: {sum(found.behind.values()):,} messages wait, the most for shard {most}: "
-        f"{found.behind[most]:,}\n"
+        f"{found.behind[most]:,}\n{gaps}"
     )
 
 

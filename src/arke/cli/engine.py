@@ -178,6 +178,8 @@ def _show_cluster(cluster: ClusterFacts) -> None:
     )
     if cluster.unowned:
         sys.stdout.write(f"shards without an owner: {_some(cluster.unowned)}\n")
+    if cluster.gaps:
+        sys.stdout.write(f"messages of the log are gone, these shards STAND STILL: {_some(cluster.gaps)}\n")
     if cluster.refused_messages:
         sys.stdout.write(
             f"{many(cluster.refused_messages, 'message')} of the log could not be read: `arke cluster status`\n"

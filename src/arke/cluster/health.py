@@ -7,7 +7,8 @@ from math import inf
 from typing import TYPE_CHECKING, Final
 
 from arke.background import POSTPONED
-from arke.log import get_logger
+from arke.clock import SystemClock
+from arke.log import Throttled, get_logger
 
 if TYPE_CHECKING:
     from arke.cluster.worker import Worker
@@ -35,6 +36,7 @@ class Health:
         self._directory_at = self._log_at = -inf
         self._problem = ""
         self._is_said = False
+        self._say_log = Throttled(log, "log_out_of_reach", SystemClock())
 
     def directory_answered(self) -> None:
         """Just now."""
@@ -53,7 +55,7 @@ class Health:
         try:
             await self._writer.check()
         except POSTPONED as error:
-            log.warning("log_out_of_reach", message=str(error))
+            self._say_log(message=str(error))
         else:
             self._log_at = _now()
 

@@ -23,7 +23,8 @@ SILENT_S: Final = 10.0
 class ClusterStatus(msgspec.Struct, frozen=True):
     """`leader` is the name of a node, None while none leads. `unowned` are the shards that no node owns which
     has been heard of lately; `behind`: how many messages of the log each of the others has not taken, for those
-    that have not all. `refused`: what the log held and nobody could read.
+    that have not all; `gaps`: those that stand still, as messages of their log are gone. `refused`: what the
+    log held and nobody could read.
     """
 
     leader: str | None
@@ -33,6 +34,7 @@ class ClusterStatus(msgspec.Struct, frozen=True):
     unowned: tuple[int, ...]
     behind: dict[int, int]
     refused: RefusedMessages
+    gaps: tuple[int, ...] = ()
 
     @property
     def waiting(self) -> list[int]:
@@ -74,4 +76,7 @@ def standing(
         tuple(one.shard for one in shards if one.owner not in heard),
         {shard: messages for shard, messages in behind.items() if messages},
         refused,
+        tuple(
+            one.shard for one in shards if one.owner in heard and one.shard in heard[one.owner].figures.gaps
+        ),
     )

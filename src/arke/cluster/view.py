@@ -74,6 +74,7 @@ class NodeView:
             privacy_requests_large=engine.privacy.large.count,
             loading=LoadingFile(loading.file, loading.lines, loading.total) if loading is not None else None,
             behind=self._behind(),
+            gaps=self._worker.gaps,
         )
 
     def _behind(self) -> dict[int, int]:
@@ -88,6 +89,7 @@ class NodeView:
             behind={number: shard.behind for number, shard in self._worker.shards.items()},
             rebalances=self._worker.rebalances,
             refused_messages=self._unread(),
+            gaps=self._worker.gaps,
         )
 
     async def facts(self) -> ClusterFacts:
@@ -107,6 +109,9 @@ class NodeView:
             behind=sum(behind),
             behind_most=max(behind, default=0),
             refused_messages=(await self._store.refused()).count,
+            gaps=sorted(
+                shard for node in nodes for shard in node.figures.gaps if owners.get(shard) == node.name
+            ),
         )
 
     async def _there(self) -> list[Node]:

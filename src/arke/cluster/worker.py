@@ -62,7 +62,12 @@ class Worker:
         """
         if not self._assigned:
             return asyncio.get_running_loop().time() - self._began_at >= ASSIGNED_WITHIN_S
-        return self._assigned <= self._shards.keys() and not any(one.stuck for one in self._shards.values())
+        return self._assigned <= self._shards.keys() and not self.gaps
+
+    @property
+    def gaps(self) -> list[int]:
+        """The shards that take nothing any more: see LogGap."""
+        return sorted(number for number, shard in self._shards.items() if shard.stuck)
 
     @property
     def shards(self) -> Mapping[int, FedShard]:

@@ -62,6 +62,12 @@ def not_http() -> Refused:
     return Refused(400, "bad_request", "this is not HTTP/1.1")
 
 
+def other_coding() -> Refused:
+    return Refused(
+        400, "bad_request", "a Transfer-Encoding can only be chunked; Content-Encoding says what is packed"
+    )
+
+
 def head_too_large() -> Refused:
     most = f"{MAX_HEAD_BYTES} bytes and {MAX_HEADERS} headers"
     return Refused(431, "head_too_large", f"the head of a request may have {most}")
@@ -249,6 +255,8 @@ class DoorProtocol(HttpToolsProtocol):
             self._host = value
         elif name == b"expect" and value.lower() == b"100-continue":
             self.expect_100_continue = True
+        elif name == b"transfer-encoding" and value.strip().lower() != b"chunked":
+            raise other_coding()  # the parser takes what is chunked last, and leaves the rest of it packed
         self.headers.append((name, value))
 
     def on_headers_complete(self) -> None:

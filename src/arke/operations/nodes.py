@@ -31,7 +31,8 @@ class NodeFacts(msgspec.Struct, frozen=True):
 
 class ClusterFacts(msgspec.Struct, frozen=True):
     """All nodes; which shards none of them owns that is there; how many messages of the log wait to be taken,
-    in all and of the shard with the most; and how many of the last days nobody could read.
+    in all and of the shard with the most; how many of the last days nobody could read; and which shards stand
+    still, as messages of their log are gone: of those nobody knows how many wait.
     """
 
     nodes: list[NodeFacts]
@@ -39,6 +40,7 @@ class ClusterFacts(msgspec.Struct, frozen=True):
     behind: int
     behind_most: int
     refused_messages: int
+    gaps: list[int] = []
 
     @property
     def leader(self) -> str | None:
@@ -47,7 +49,8 @@ class ClusterFacts(msgspec.Struct, frozen=True):
 
 class NodeStatus(msgspec.Struct, frozen=True):
     """What a node has of its own: its shards now, what those counted that it had before, and what befell them.
-    `behind`: messages of the log that wait, by shard. `refused_messages`: those that it could not read.
+    `behind`: messages of the log that wait, by shard. `refused_messages`: those that it could not read. `gaps`:
+    shards that stand still, as messages of their log are gone.
     """
 
     shards: Sequence[ShardStatus]
@@ -55,6 +58,7 @@ class NodeStatus(msgspec.Struct, frozen=True):
     behind: Mapping[int, int]
     rebalances: Rebalances
     refused_messages: int
+    gaps: Sequence[int]
 
 
 class ClusterNode(Protocol):

@@ -150,6 +150,11 @@ class Connection(asyncio.Protocol):
             self._refuse(error_answer(400, "bad_request", "HTTP/1.1 and HTTP/1.0 are spoken here"))
         elif names.count("host") > 1 or ("host" not in names and version == "1.1"):
             self._refuse(error_answer(400, "bad_host", "a request has one Host header"))
+        elif any(
+            name.lower() == "transfer-encoding" and value.strip().lower() != "chunked"
+            for name, value in self._headers
+        ):
+            self._refuse(error_answer(400, "bad_request", "a Transfer-Encoding can only be chunked"))
         else:
             self._continue_due = version == "1.1" and any(
                 name.lower() == "expect" and value.lower() == "100-continue" for name, value in self._headers

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
 MAX_SIGHT_BYTES: Final = 900_000
 """Kafka's brokers refuse messages of more than 1 MB."""
+MESSAGE_BYTES: Final = 256 * 1024
+"""Of events that are packed together."""
 
 CHECKED_WITHIN_S: Final = 3.0
 
@@ -31,7 +33,7 @@ class Bounds(msgspec.Struct, frozen=True):
 
     linger_s: float = 0.003
     message_events: int = 100
-    message_bytes: int = 256 * 1024
+    message_bytes: int = MESSAGE_BYTES
     waiting_messages: int = 10_000
     waiting_bytes: int = 64 * 1024 * 1024
     answer_s: float = 20.0

@@ -75,15 +75,17 @@ def opened(
 ) -> AbstractAsyncContextManager[Ends]:
     """`shards`: how many it has."""
     if isinstance(log, KafkaLog):
-        return _kafka(log, refused, bounds)
+        return _kafka(log, refused, bounds, shards)
     return _postgres(log, refused, bounds, shards)
 
 
 @asynccontextmanager
-async def _kafka(log: KafkaLog, refused: RefusedMessages, bounds: Bounds | None) -> AsyncIterator[Ends]:
+async def _kafka(
+    log: KafkaLog, refused: RefusedMessages, bounds: Bounds | None, shards: int
+) -> AsyncIterator[Ends]:
     writer = PackedWriter(KafkaCarrier(log.options), bounds)
     reader = ConsumerThread(log.options, refused)
-    assignment = KafkaAssignment(reader)
+    assignment = KafkaAssignment(reader, shards)
     try:
         yield Ends(writer, reader, assignment)
     finally:

@@ -77,6 +77,10 @@ class PostgresPlace:
         with Server(self._dsn).connect() as connection:
             connection.execute(SQL["trim"], ([shard], [position]))
 
+    def run(self, statements: str) -> None:
+        with Server(self._dsn).connect() as connection:
+            connection.execute(statements.encode())
+
     def rows(self, query: str) -> list[tuple[Any, ...]]:
         with Server(self._dsn).connect() as connection:
             return connection.execute(query.encode()).fetchall()

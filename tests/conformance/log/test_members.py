@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
     from arke.transport.ports import LogWriter
     from conformance.log.logs import AnyLog
-    from conformance.log.places import Place
+    from conformance.log.places import KafkaPlace, Place
 
 TESTS = Path(__file__).parents[2]
 TAKEN_OVER_S = 10.0
@@ -186,6 +186,15 @@ async def test_a_shard_that_was_opened_before_it_was_assigned_is_read_once_it_is
         await others.assignment.stop()
         await eventually(lambda: len(quiet.shards) == SHARDS, "all shards")
         assert [one.sights for one in await stream.read()] == [(sight("a"),)]
+
+
+async def test_partitions_that_somebody_added_are_no_shards(kafka: KafkaPlace) -> None:
+    log = await kafka.fresh()
+    async with opened(log, Kept(), shards=SHARDS - 2) as ends:
+        owner = Named()
+        await ends.assignment.start(owner)
+        await eventually(lambda: owner.shards, "shards")
+        assert owner.shards == frozenset(range(SHARDS - 2))
 
 
 async def test_a_member_killed_one_stopped_and_woken_and_one_that_leaves_cost_nothing(

@@ -66,6 +66,33 @@ def mortal() -> Iterator[PostgresServer]:
     server.close()
 
 
+FULL = """
+CREATE FUNCTION full_disk() RETURNS trigger AS $$
+BEGIN RAISE EXCEPTION 'could not extend file: No space left on device' USING ERRCODE = 'disk_full'; END
+$$ LANGUAGE plpgsql;
+CREATE TRIGGER full_disk BEFORE INSERT ON log FOR EACH ROW EXECUTE FUNCTION full_disk()
+"""
+
+
+async def test_a_server_that_takes_no_messages_does_not_answer_until_it_does(postgres: PostgresPlace) -> None:
+    """Whoever asks whether it is there would be told so: its disk is full, and it answers all questions."""
+    log = await postgres.fresh()
+    async with opened(log, Kept()) as ends:
+        await ends.writer.append(0, [sight("before")])
+        postgres.run(FULL)
+        await ends.writer.check()  # nobody has found out
+        with pytest.raises(StoreUnavailable, match="No space left"):
+            await ends.writer.append(0, [sight("refused")])
+        for _ in range(2):
+            with pytest.raises(StoreUnavailable, match="No space left"):
+                await ends.writer.check()
+        postgres.run("DROP TRIGGER full_disk ON log")
+        await ends.writer.check()
+        await ends.writer.append(0, [sight("after")])
+        assert names(await read(ends.reader.open(0, 0), 2)) == ["before", "after"]
+        assert postgres.rows("SELECT count(*) FROM log WHERE number < 0") == [(0,)]
+
+
 async def test_what_was_taken_is_deleted_and_its_numbers_stay_used(postgres: PostgresPlace) -> None:
     log = await postgres.fresh()
     async with opened(log, Kept(), ONE_EACH) as ends:

@@ -188,6 +188,17 @@ def test_trailers_are_not_headers() -> None:
     assert [name for name, _ in seen] == [b"host", b"transfer-encoding", b"connection"]
 
 
+@pytest.mark.parametrize("coding", [b"gzip, chunked", b"identity, chunked", b"chunked,", b", chunked"])
+def test_a_body_that_was_packed_on_the_way_is_refused(coding: bytes) -> None:
+    """The parser would hand it on as it is, packed."""
+    with open_door(polite) as edge, edge.connect() as connection:
+        connection.sendall(
+            b"POST /x HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: %b\r\n\r\n1\r\nx\r\n0\r\n\r\n" % coding
+        )
+        assert read_all(connection).startswith(b"HTTP/1.1 400 ")
+        assert edge.refused() == {"bad_request": 1}
+
+
 def test_the_visitor_behind_a_trusted_proxy() -> None:
     """Finding 3: `scope["client"]` is who the proxy says, and only a trusted one is asked."""
 

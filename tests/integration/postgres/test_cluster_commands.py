@@ -78,7 +78,7 @@ async def _owned(dsn: str) -> None:
     server = Server(dsn)
     database, session = Database(server), Session(server, "test")
     nodes = PostgresNodes(database)
-    figures = NodeFigures(ready=True, behind={3: 9, 4: 3, 12: 100})  # shard 12 is its no more
+    figures = NodeFigures(ready=True, behind={3: 9, 4: 3, 12: 100}, gaps=[5, 12])  # shard 12 is its no more
     await nodes.here(Node("node-a", "10.0.0.1:8090", "all", "1", 7, figures=figures))
     await nodes.here(Node("node-b", "10.0.0.2:8090", "intake", "1", 7))
     await database.rows(
@@ -100,6 +100,7 @@ def test_who_owns_what(shell: Shell, dsn: str) -> None:
     told = shell.run("status", "--shards", code=1).stdout
     assert "16 shards, 8 without an owner; 2 nodes\n" in told
     assert "log: 12 messages wait, the most for shard 3: 9\n" in told
+    assert "log: messages are gone, these shards STAND STILL: 5\n" in told
     assert "node-a: all at 10.0.0.1:8090, version 1, catalog 7, 8 shards, leads\n" in told
     assert "node-b: intake at 10.0.0.2:8090, version 1, catalog 7, 0 shards, NOT READY\n" in told
     assert "2 messages of the log could not be read, the newest of 2026-11-29T00:00:00Z: " in told
@@ -109,6 +110,7 @@ def test_who_owns_what(shell: Shell, dsn: str) -> None:
     assert "shard 9: nobody, epoch 0, position 0, 0 behind, 0 profiles, never owned\n" in told
     found = msgspec.json.decode(shell.run("status", "--json", code=1).stdout, type=ClusterStatus)
     assert (found.behind, found.refused.count, found.unowned) == ({3: 9, 4: 3}, 2, tuple(range(8, 16)))
+    assert found.gaps == (5,)
     assert (found.leader, [one.owner for one in found.shards]) == ("node-a", ["node-a"] * 8 + [None] * 8)
 
 

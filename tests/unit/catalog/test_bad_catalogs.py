@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
 import pytest
@@ -327,6 +328,18 @@ def test_every_problem_is_reported_at_once_in_the_order_of_the_file() -> None:
     assert [problem.split(": ")[0] for problem in raised.value.problems] == [
         *("c.yaml:2:8", "c.yaml:3:11", "c.yaml:5:3", "c.yaml:5:16")
     ]
+
+
+@pytest.mark.parametrize(
+    ("digits", "given"), [(10, "1e\\+09"), (19, "a number that large"), (400, "a number")]
+)
+def test_a_rate_of_any_size_is_a_problem(digits: int, given: str) -> None:
+    """Also in JSON, where a whole number may be larger than any float."""
+    rate = "1" + "0" * (digits - 1)
+    url = '"url": "https://d.example"'
+    text = f'{{"destinations": [{{"id": 1, "client_id": "c", {url}, "max_requests_per_second": {rate}}}]}}'
+    (problem,) = errors_of(text, name="c.json")
+    assert re.search(f"max_requests_per_second must be .*{given}", problem.message)
 
 
 def test_no_more_than_a_hundred_problems_are_reported() -> None:

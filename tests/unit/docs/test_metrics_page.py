@@ -68,7 +68,7 @@ def scraped() -> dict[str, tuple[str, str]]:
             )
         ],
     )
-    node = NodeStatus([], NOTHING_COUNTED, {3: 7}, Rebalances(), 0)
+    node = NodeStatus([], NOTHING_COUNTED, {3: 7}, Rebalances(), 0, [])
     doors = Refusals()
     doors.note("intake", "bad_request")
     doors.answered.add("intake", "/event", 200, 0.01)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from bisect import bisect_right
+from itertools import product
 from typing import NamedTuple
 
 from hypothesis import example, given, settings
@@ -48,22 +49,29 @@ WORDS = (
 )
 NUMBERS = ("-1", "0", "5", "5.0", "7.5", "10", "9007199254740993")
 TRAITS = tuple(range(1, 13))
+OPERATORS = ("==", "!=", "contains", "matcheswords", "startswith", "endswith")
 REGEXES = ("a.*", "a?b", "(a|b)+", "^ab.*$", "[ab]{2}", "x\\d", "aa*", "s.*", "a|b")
 
 
-@st.composite
-def comparisons(draw: st.DrawFn) -> str:
-    key = written(draw(st.sampled_from(KEYS)))
-    kind = draw(st.sampled_from(("text", "text", "number", "range", "regex")))
-    if kind == "number":
-        return f"{key} {draw(st.sampled_from(('<', '<=', '>', '>=', '=>')))} {draw(st.sampled_from(NUMBERS))}"
-    if kind == "range":
-        return f"{draw(st.sampled_from(NUMBERS))} <= {key} < {draw(st.sampled_from(NUMBERS))}"
-    if kind == "regex":
-        return f'{key} matchesregex "{draw(st.sampled_from(REGEXES))}"'
-    operator = draw(st.sampled_from(("==", "!=", "contains", "matcheswords", "startswith", "endswith")))
-    word = draw(st.sampled_from(WORDS[1:] if operator == "matcheswords" else WORDS))
-    return f"{key} {operator} {quoted(word)}"
+def comparisons() -> st.SearchStrategy[str]:
+    """Drawn whole where there are few of a kind: a draw costs more than what is tested with it."""
+    keys = [written(key) for key in KEYS]
+    signs = ("<", "<=", ">", ">=", "=>")
+    texts = st.tuples(
+        st.sampled_from([(key, operator) for key in keys for operator in OPERATORS]), st.sampled_from(WORDS)
+    ).map(_with_word)
+    numbers = [f"{key} {sign} {number}" for key in keys for sign in signs for number in NUMBERS]
+    ranges = [f"{low} <= {key} < {high}" for key in keys for low in NUMBERS for high in NUMBERS]
+    regexes = [f'{key} matchesregex "{regex}"' for key in keys for regex in REGEXES]
+    return st.one_of(
+        texts, texts, st.sampled_from(numbers), st.sampled_from(ranges), st.sampled_from(regexes)
+    )
+
+
+def _with_word(parts: tuple[tuple[str, str], str]) -> str:
+    """No words at all are nothing that `matcheswords` could look for."""
+    (key, operator), word = parts
+    return f"{key} {operator} {quoted(word or 'a' if operator == 'matcheswords' else word)}"
 
 
 def boolean(terms: st.SearchStrategy[str]) -> st.SearchStrategy[str]:
@@ -93,11 +101,21 @@ def signals_of() -> st.SearchStrategy[dict[str, list[str]]]:
 @st.composite
 def frequencies(draw: st.DrawFn) -> str:
     traits = draw(st.lists(st.sampled_from(TRAITS), min_size=1, max_size=12))
-    joiner = draw(st.sampled_from((",", " OR ", " , ")))
+    joiner, window, operator, count = draw(_counts)
     array = joiner.join(f"{trait}T" for trait in traits)
-    window = draw(st.sampled_from(("", "", " <= 1D", "<=5D", " >= 5D", " => 30D")))
-    operator = draw(st.sampled_from((">=", "=>", "<=", "==")))
-    return f"frequency([{array}]{window}) {operator} {draw(st.integers(0, 4))}"
+    return f"frequency([{array}]{window}) {operator} {count}"
+
+
+_counts = st.sampled_from(
+    list(
+        product(
+            (",", " OR ", " , "),
+            ("", "", " <= 1D", "<=5D", " >= 5D", " => 30D"),
+            (">=", "=>", "<=", "=="),
+            range(5),
+        )
+    )
+)
 
 
 def segment_rules() -> st.SearchStrategy[str]:
@@ -113,11 +131,8 @@ class Realised(NamedTuple):
 
 
 def profiles() -> st.SearchStrategy[dict[int, Realised]]:
-    days = st.sampled_from((0, 1, 2, 5, 6, 29, 30))
-    seconds = st.sampled_from((-1, 0, 1))
-    times = st.lists(st.builds(lambda day, shift: NOW - day * DAY_S + shift, days, seconds), max_size=4).map(
-        sorted
-    )
+    moments = [NOW - days * DAY_S + seconds for days in (0, 1, 2, 5, 6, 29, 30) for seconds in (-1, 0, 1)]
+    times = st.lists(st.sampled_from(moments), max_size=4).map(sorted)
     state = st.builds(Realised, st.sampled_from((0, 0, 1, 3)), times).filter(
         lambda s: s.old + len(s.times) > 0
     )

@@ -24,6 +24,7 @@ class LoadingFile(msgspec.Struct, frozen=True):
 class NodeFigures(msgspec.Struct, frozen=True, omit_defaults=True):
     """What a node says of itself: whether it does its part, and what its intake has done since it started, as in
     `Status`. `behind`: how many messages of the log each of its shards has not taken, for those that have not all.
+    `gaps`: its shards that stand still, as messages of their log are gone.
     """
 
     ready: bool = False
@@ -37,6 +38,7 @@ class NodeFigures(msgspec.Struct, frozen=True, omit_defaults=True):
     privacy_requests_large: int = 0
     loading: LoadingFile | None = None
     behind: dict[int, int] = {}
+    gaps: list[int] = []
 
 
 class Node(msgspec.Struct, frozen=True):

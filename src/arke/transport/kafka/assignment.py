@@ -23,14 +23,18 @@ class KafkaAssignment:
     the store's commits prove it.
     """
 
-    def __init__(self, consumer: ConsumerThread) -> None:
+    def __init__(self, consumer: ConsumerThread, shards: int | None = None) -> None:
+        """`shards`: how many there are; partitions that somebody added to the topic are none. Without it every one
+        is.
+        """
         self._consumer = consumer
+        self._shards = shards
         self._loop = asyncio.get_running_loop()
         self._owner: ShardOwner | None = None
 
     async def start(self, owner: ShardOwner) -> None:
         self._owner = owner
-        self._consumer.join(_Bridge(owner, self._loop, self._consumer.topic))
+        self._consumer.join(_Bridge(owner, self._loop, self._consumer.topic, self._shards))
 
     async def stop(self) -> None:
         await self._consumer.stop()
@@ -42,16 +46,26 @@ class KafkaAssignment:
 class _Bridge:
     """From the consumer's thread to an owner on the event loop."""
 
-    def __init__(self, owner: ShardOwner, loop: asyncio.AbstractEventLoop, topic: str) -> None:
+    def __init__(
+        self, owner: ShardOwner, loop: asyncio.AbstractEventLoop, topic: str, shards: int | None
+    ) -> None:
         self._topic = topic
+        self._shards = shards
         self._owner = owner
         self._loop = loop
 
-    def assigned(self, shards: frozenset[int]) -> None:
+    def _there(self, partitions: frozenset[int]) -> frozenset[int]:
+        if self._shards is None:
+            return partitions
+        return frozenset(number for number in partitions if number < self._shards)
+
+    def assigned(self, partitions: frozenset[int]) -> None:
+        shards = self._there(partitions)
         log.info("shards_assigned", topic=self._topic, shards=sorted(shards))
         self._loop.call_soon_threadsafe(self._owner.assigned, shards)
 
-    def revoked(self, shards: frozenset[int]) -> None:
+    def revoked(self, partitions: frozenset[int]) -> None:
+        shards = self._there(partitions)
         log.info("shards_revoked", topic=self._topic, shards=sorted(shards))
         finished = asyncio.run_coroutine_threadsafe(self._owner.revoked(shards), self._loop)
         try:
@@ -63,7 +77,8 @@ class _Bridge:
             log.error("revoke_failed", topic=self._topic, error=type(error).__name__)
             self._lose(shards)
 
-    def lost(self, shards: frozenset[int]) -> None:
+    def lost(self, partitions: frozenset[int]) -> None:
+        shards = self._there(partitions)
         log.warning("shards_lost", topic=self._topic, shards=sorted(shards))
         self._lose(shards)
 

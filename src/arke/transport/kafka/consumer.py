@@ -13,16 +13,18 @@ from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
 
+from arke.background import POSTPONED, Background, Pause, every, retry
 from arke.errors import LogGap, SettingsError, StoreUnavailable
 from arke.log import get_logger
 from arke.transport.kafka.client import CutOff, Seldom, made
 from arke.transport.stream import BufferedStream
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Awaitable, Callable, Iterable
 
     from confluent_kafka import Message
 
+    from arke.errors import ArkeError
     from arke.transport.ports import RefusedMessages
     from arke.transport.stream import Fetched
 
@@ -34,6 +36,9 @@ FETCHED_TOGETHER: Final = 100
 LOOK_EVERY_S: Final = 10.0
 LOOK_S: Final = 1.0
 """How often a member that nothing is assigned to asks whether brokers are there, and how long it waits for them."""
+CHECKED_EVERY_S: Final = 5.0
+CHECKED_AGAIN: Final = Pause(0.1, 2.0)
+"""How often the topic is looked at while streams are open, and before one is, where nobody can say what it is."""
 
 
 class GroupEvents(Protocol):
@@ -65,8 +70,17 @@ class ConsumerThread:
     group if `join` was called, by something else if not.
     """
 
-    def __init__(self, options: ReadOptions, refused: RefusedMessages) -> None:
-        """Raises SettingsError, SecretUnresolved."""
+    def __init__(
+        self,
+        options: ReadOptions,
+        refused: RefusedMessages,
+        check: Callable[[], Awaitable[None]] | None = None,
+    ) -> None:
+        """`check`: whether the topic is still the one that positions are of; raises LogGap where it is not, and
+        StoreUnavailable where nobody can say.
+
+        Raises SettingsError, SecretUnresolved.
+        """
         self._topic = options.topic
         self._refused = refused
         self._loop = asyncio.get_running_loop()
@@ -90,13 +104,43 @@ class ConsumerThread:
         self._stopping = False
         self._thread = threading.Thread(target=self._run, name="kafka-consumer", daemon=True)
         self._thread.start()
+        self._check = check
+        self._checking = Background()
+        if check is not None:
+            self._checking.spawn(every(CHECKED_EVERY_S, partial(self._look_at_topic, check)), "topic")
 
     # --- on the event loop ------------------------------------------------------------------------------
 
     def open(self, shard: int, position: int) -> BufferedStream:
         stream = BufferedStream(self._topic, shard, position, self, self._refused)
-        self._asked.append(partial(self._fetch, stream))
+        if self._check is None:
+            self._asked.append(partial(self._fetch, stream))
+        else:
+            self._checking.spawn(self._begin(stream, self._check), f"open-{shard}")
         return stream
+
+    async def _begin(self, stream: BufferedStream, check: Callable[[], Awaitable[None]]) -> None:
+        """A topic that was made anew has other messages at the same positions."""
+        try:
+            await retry(check, CHECKED_AGAIN)
+        except LogGap as error:
+            stream.fail(error)
+            return
+        if not stream.is_closed:
+            self._asked.append(partial(self._fetch, stream))
+
+    async def _look_at_topic(self, check: Callable[[], Awaitable[None]]) -> None:
+        try:
+            await check()
+        except LogGap as error:
+            self._asked.append(partial(self._fail, error))
+        except POSTPONED:
+            return
+
+    def _fail(self, error: ArkeError) -> None:
+        """In the thread."""
+        for stream in self._streams.values():
+            self._call(stream.fail, error)
 
     @property
     def topic(self) -> str:
@@ -116,6 +160,7 @@ class ConsumerThread:
 
     async def stop(self) -> None:
         """Leave the group, after it has revoked everything, and end the thread. Safe twice."""
+        await self._checking.stop()
         self._stopping = True
         await self._loop.run_in_executor(None, self._thread.join)
 
@@ -295,8 +340,7 @@ class ConsumerThread:
     def _on_error(self, error: KafkaError) -> None:
         self._say_error(error.name(), error=error.name(), message=error.str())
         if error.fatal():
-            for stream in self._streams.values():
-                self._call(stream.fail, StoreUnavailable(f"Kafka's client has failed: {error.str()}"))
+            self._fail(StoreUnavailable(f"Kafka's client has failed: {error.str()}"))
 
     def _call(self, step: Callable[..., None], *arguments: object) -> None:
         self._loop.call_soon_threadsafe(step, *arguments)

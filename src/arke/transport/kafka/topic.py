@@ -22,8 +22,10 @@ from confluent_kafka.admin import (  # type: ignore[attr-defined]
     OffsetSpec,
 )
 
-from arke.errors import SettingsError, StoreUnavailable
-from arke.transport.kafka.client import made
+from arke.errors import LogGap, SecretUnresolved, SettingsError, StoreUnavailable
+from arke.log import get_logger
+from arke.transport.kafka.client import CutOff, Seldom, made
+from arke.transport.packing import MAX_SIGHT_BYTES, MESSAGE_BYTES
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -35,6 +37,8 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
+log = get_logger("kafka")
+
 ASK_S: Final = 5.0
 MADE_S: Final = 30.0
 HEARD_S: Final = 10.0
@@ -43,12 +47,15 @@ LOOK_AGAIN_S: Final = 0.1
 RETENTION_MS: Final = 7 * 86_400_000
 """How long events stay in the log after they were taken; a shard may stand still for as long."""
 COPIES: Final = 3
+LOOK_S: Final = 2.0
+NO_ID: Final = "AAAAAAAAAAAAAAAAAAAAAA"
+"""Of topics on brokers that give them none."""
 ANOTHERS: Final = "it is most likely another cluster's: give each a kafka.prefix of its own"
 
 
 class TopicFacts(msgspec.Struct, frozen=True):
     """A topic as the brokers describe it. `id` is another one if it was deleted and made again; `led`: each of its
-    partitions has a leader.
+    partitions has a leader; `max_bytes`: of a message, None where they do not say.
     """
 
     id: str
@@ -58,12 +65,14 @@ class TopicFacts(msgspec.Struct, frozen=True):
     min_insync: int
     cleanup: str
     retention_ms: int
+    max_bytes: int | None = None
 
 
 def problems(topic: str, facts: TopicFacts, shards: int, known_id: str | None) -> list[str]:
     """Why a cluster of so many shards cannot use this topic. `known_id`: the topic that its positions are of."""
     found = []
-    if facts.partitions != shards:
+    # Nobody can take partitions back: those that somebody added to the topic of a cluster stay empty.
+    if facts.partitions < shards or (facts.partitions > shards and facts.id != known_id):
         found.append(
             f"{topic} has {facts.partitions} partitions and the cluster {shards} shards: an event's partition is "
             "its shard; name another kafka.prefix, or delete the topic if nothing is in it"
@@ -72,19 +81,29 @@ def problems(topic: str, facts: TopicFacts, shards: int, known_id: str | None) -
         found.append(f"{topic} is compacted, which deletes events: set cleanup.policy=delete")
     if known_id is not None and known_id != facts.id:
         found.append(
-            f"{topic} is not the topic that this cluster has read from (it was made anew, or belongs to "
-            "another cluster): positions in the store mean nothing there"
+            f"{topic}, whose id is {facts.id}, is not the topic that this cluster has read from (it was made anew, "
+            "or belongs to another cluster): positions in the store mean nothing there"
         )
     return found
 
 
-def warnings(topic: str, facts: TopicFacts) -> list[str]:
-    """What costs safety."""
+def warnings(topic: str, facts: TopicFacts, shards: int) -> list[str]:
+    """What costs safety, or is not as it was made."""
     found = []
+    if facts.partitions > shards:
+        found.append(
+            f"{topic} has {facts.partitions} partitions and the cluster {shards} shards: the others stay empty, "
+            "and workers share out shards less evenly"
+        )
     if facts.min_insync < 2:
         found.append(
             f"{topic}: min.insync.replicas is {facts.min_insync}: "
             "one broker that dies may take acknowledged events with it"
+        )
+    if facts.max_bytes is not None and facts.max_bytes < MAX_SIGHT_BYTES:
+        found.append(
+            f"{topic}: max.message.bytes is {facts.max_bytes:,}: events that fill more are refused for ever, as an "
+            f"event may have {MAX_SIGHT_BYTES:,}, and many together {MESSAGE_BYTES:,}"
         )
     if 0 <= facts.retention_ms < RETENTION_MS // 7:
         found.append(f"{topic}: retention.ms is below a day: a shard that stands still longer loses events")
@@ -122,6 +141,21 @@ class Topic:
         """None where there is none."""
         return await asyncio.get_running_loop().run_in_executor(None, self._facts)
 
+    async def id(self) -> str | None:
+        """None where there is none."""
+        return await asyncio.get_running_loop().run_in_executor(None, self._id)
+
+    def _id(self) -> str | None:
+        try:
+            asked = self._admin.describe_topics(TopicCollection([self.name]), request_timeout=LOOK_S)
+            return str(_wait(asked[self.name]).topic_id)
+        except TimeoutError:
+            raise StoreUnavailable(f"kafka: {self.name}: the brokers do not say what it is") from None
+        except KafkaException as error:
+            if error.args[0].code() == KafkaError.UNKNOWN_TOPIC_OR_PART:
+                return None
+            raise self._meaning(error) from None
+
     async def known(self) -> TopicFacts | None:
         """The facts of a topic that should be there. None where no broker has heard of it for a while."""
         end = asyncio.get_running_loop().time() + HEARD_S
@@ -154,14 +188,18 @@ class Topic:
         if facts is None:
             await self.make(shards)
             facts = await self._made()
-            known_id = facts.id
-        await self._check(facts, shards, known_id)
-        return facts, warnings(self.name, facts)
+            self._refuse(problems(self.name, facts, shards, known_id))
+        else:
+            await self._check(facts, shards, known_id)
+        return facts, warnings(self.name, facts, shards)
 
     async def _check(self, facts: TopicFacts, shards: int, known_id: str | None) -> None:
         found = problems(self.name, facts, shards, known_id)
         if not found and known_id is None and (used := await self.used(facts.partitions)):
             found = [f"{self.name} {used}: {ANOTHERS}"]
+        self._refuse(found)
+
+    def _refuse(self, found: list[str]) -> None:
         if found:
             raise SettingsError("\n".join(found))
 
@@ -245,6 +283,7 @@ class Topic:
             min_insync=int(config["min.insync.replicas"].value),
             cleanup=config["cleanup.policy"].value,
             retention_ms=int(config["retention.ms"].value),
+            max_bytes=int(config["max.message.bytes"].value) if "max.message.bytes" in config else None,
         )
 
     def _make(self, shards: int, *, trial: bool = False) -> None:
@@ -265,6 +304,61 @@ class Topic:
         except KafkaException as error:
             if error.args[0].code() != KafkaError.TOPIC_ALREADY_EXISTS:
                 raise self._meaning(error) from None
+
+
+class SameTopic:
+    """Whether the topic is still the one that positions are of, as `ConsumerThread` asks."""
+
+    def __init__(self, open_topic: Callable[[], Topic], known_id: str) -> None:
+        """`open_topic`: with a client of its own, which is replaced where it reaches no broker.
+
+        Raises SettingsError, SecretUnresolved.
+        """
+        self._open = open_topic
+        self._topic = open_topic()
+        self._known_id = known_id
+        self._cut_off = CutOff()
+        self._asking: asyncio.Task[None] | None = None
+        self._say = Seldom("topic_not_checked")
+
+    async def check(self) -> None:
+        """Raises LogGap where it was made anew, and StoreUnavailable where nobody can say. All who ask at once are
+        answered by one question.
+        """
+        if self._asking is None:
+            self._asking = asyncio.create_task(self._ask(), name="ask-topic")
+            self._asking.add_done_callback(self._answered)
+        await asyncio.shield(self._asking)
+
+    def _answered(self, asked: asyncio.Task[None]) -> None:
+        self._asking = None
+        if not asked.cancelled():
+            asked.exception()  # whoever asked may have gone
+
+    async def _ask(self) -> None:
+        try:
+            found = await self._topic.id()
+        except (SettingsError, StoreUnavailable) as error:
+            self._say(error.code, message=str(error))
+            if self._cut_off.too_long():
+                self._begin_anew()
+            raise StoreUnavailable(str(error)) from None
+        self._cut_off.reached()
+        if found is None:
+            self._say("none", message=f"there is no topic {self._topic.name}")
+            raise StoreUnavailable(f"kafka: there is no topic {self._topic.name}")
+        if NO_ID not in {found, self._known_id} and found != self._known_id:
+            raise LogGap(
+                f"{self._topic.name} was made anew: positions in the store mean nothing there, so the shard stops"
+            )
+
+    def _begin_anew(self) -> None:
+        log.warning("kafka_client_replaced", client="admin", topic=self._topic.name)
+        try:
+            self._topic = self._open()
+        except (SettingsError, SecretUnresolved) as error:
+            # A file that another one replaces just now: it is tried again.
+            log.error("kafka_client_not_replaced", message=str(error))
 
 
 def _wait(answer: Future[Any]) -> Any:

@@ -19,6 +19,9 @@ if TYPE_CHECKING:
 
 SQL: Final = statements(Path(__file__).parent / "queries" / "log.sql")
 TOGETHER_BYTES: Final = 4 * 1024 * 1024
+TRIED: Final = 64
+TRIED_BYTES: Final = 1_900
+"""Messages that fill some pages, none of them so long that it would lie elsewhere."""
 NOBODY_KNOWS: Final = ("57P", "08")
 """Errors of a server that ends connections, and of a pooler that lost its server: whatever was committed."""
 
@@ -31,6 +34,8 @@ class PostgresCarrier:
         self._waiting: deque[Packed] = deque()
         self._background = Background()
         self._bringing = False
+        self._refused = False
+        """Whether the server took nothing the last time, as one whose disk is full: it still answers questions."""
 
     def send(self, message: Packed) -> None:
         self._waiting.append(message)
@@ -44,9 +49,11 @@ class PostgresCarrier:
             try:
                 positions = await self._session.run(lambda connection: self._append(connection, messages))  # noqa: B023
             except ArkeError as error:
+                self._refused = isinstance(error, StoreUnavailable)
                 for message in messages:
                     message.answered(error)
             else:
+                self._refused = False
                 for message, position in zip(messages, positions, strict=True):
                     message.answered(position)
         self._bringing = False
@@ -78,12 +85,27 @@ class PostgresCarrier:
         return _positions(shards, dict(rows))
 
     async def check(self) -> None:
-        await self._session.run(lambda connection: connection.execute("SELECT 1"))
+        if self._refused:
+            await self._session.run(_try)
+            self._refused = False
+        else:
+            await self._session.run(lambda connection: connection.execute("SELECT 1"))
 
     async def close(self, timeout_s: float) -> None:
         await self._background.until_idle(timeout_s)
         await self._background.stop()
         await self._session.close()
+
+
+def _try(connection: Connection) -> None:
+    """Whether it takes messages again: some are written, and taken back. In the session's thread. Raises
+    StoreUnavailable.
+    """
+    try:
+        with connection.transaction(force_rollback=True):
+            connection.execute(SQL["try"], (TRIED_BYTES, TRIED), binary=True)
+    except psycopg.Error as error:
+        raise StoreUnavailable(f"the log: {described(error)}") from error
 
 
 def _positions(shards: list[int], ends: dict[int, int]) -> list[int]:

@@ -18,6 +18,11 @@ WITH message AS (
 )
 SELECT shard, number FROM ends
 
+-- name: try
+-- Messages that nobody is to see.
+INSERT INTO log (shard, number, body)
+SELECT 0, -(random() * 1e15)::bigint - n, convert_to(repeat('x', %s::int), 'UTF8') FROM generate_series(1, %s::int) AS n
+
 -- name: fetch
 -- What follows these positions, some messages of each shard; a shard of which nothing does, although its end is
 -- elsewhere, has one row without a message.
