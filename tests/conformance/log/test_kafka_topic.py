@@ -75,7 +75,7 @@ async def test_partitions_that_somebody_added_are_warned_of(bootstrap: str, kafk
 async def test_a_topic_that_was_made_anew_is_refused(bootstrap: str, kafka: KafkaPlace) -> None:
     topic = Topic((await kafka.fresh()).options)
     with pytest.raises(SettingsError, match="not the topic that this cluster has read from"):
-        await topic.prepare(SHARDS, "AAAAAAAAAAAAAAAAAAAAAA")
+        await topic.prepare(SHARDS, "another-topics-id-here")
 
 
 async def test_a_single_copy_short_messages_and_a_short_memory_are_warned_of(bootstrap: str) -> None:

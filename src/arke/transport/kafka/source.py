@@ -14,6 +14,7 @@ from arke.background import every
 from arke.errors import LogGap, SecretUnresolved, SettingsError, StoreUnavailable
 from arke.intake.topic_messages import TopicMessage
 from arke.log import get_logger
+from arke.storage.ports.sources import NO_TOPIC_ID
 from arke.transport.kafka.client import CutOff, made
 from arke.transport.kafka.consumer import CHECKED_EVERY_S, ConsumerThread
 from arke.transport.stream import READ_BYTES, BufferedStream
@@ -154,7 +155,7 @@ class SourceTopic(ConsumerThread):
         return TopicBounds(low, high, topic_id)
 
     def _topic_id(self, within_s: float = TOPIC_S) -> str:
-        """Empty where brokers are too old for it, or do not say it to us."""
+        """Empty where brokers are too old for it, give no ids, or do not say it to us."""
         try:
             asked = self._admin.describe_topics(TopicCollection([self._topic]), request_timeout=within_s)
             topic_id = asked[self._topic].result(2 * within_s).topic_id
@@ -165,7 +166,8 @@ class SourceTopic(ConsumerThread):
                 self._begin_admin_anew()
             return ""
         self._admin_cut_off.reached()
-        return "" if topic_id is None else str(topic_id)
+        found = str(topic_id)
+        return "" if topic_id is None or found == NO_TOPIC_ID else found
 
     def _begin_admin_anew(self) -> None:
         log.warning("kafka_client_replaced", client="admin", topic=self._topic)
