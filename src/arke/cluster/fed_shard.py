@@ -104,8 +104,7 @@ class FedShard:
             try:
                 messages = await self._stream.read()
             except LogGap as error:
-                self._gap = True
-                log.error("log_gap", shard=self.number, message=str(error))
+                await self._missed(error)
                 return
             except StoreUnavailable as error:
                 log.error("log_not_read", shard=self.number, code=error.code, message=str(error))
@@ -117,6 +116,18 @@ class FedShard:
             while self._feed.full:
                 self._room.clear()
                 await self._room.wait()
+
+    async def _missed(self, gap: LogGap) -> None:
+        """Messages are gone; also those that another owner has taken meanwhile, of who was asleep."""
+        try:
+            await self._renew()
+        except Fenced:
+            self.fenced()
+        except Exception as error:  # noqa: BLE001 - nobody says that it is another's
+            self._not_proved(error)
+        if not self._closed:
+            self._gap = True
+            log.error("log_gap", shard=self.number, message=str(gap))
 
     async def _renewed(self) -> None:
         """At the same moments as all other shards of the process, so that the store is asked for all at once."""

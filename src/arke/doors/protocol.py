@@ -138,6 +138,8 @@ class DoorProtocol(HttpToolsProtocol):
         """What was read in one piece."""
         self._unread_bytes = 0
         """What arrived of a head, or of a body's framing."""
+        self._offered = b""
+        """The head of a request with a body that offers another protocol, without the offer."""
         self._hosts = 0
         self._host = b""
         self._body_bytes = 0
@@ -203,7 +205,8 @@ class DoorProtocol(HttpToolsProtocol):
         self._read_bytes = len(data)
         self._unread_bytes += self._read_bytes
         try:
-            self.parser.feed_data(data)
+            while data:
+                data = self._read(data)
         except httptools.HttpParserUpgrade:
             self._deaf = True  # the request is answered as if it had not asked for another protocol
             return
@@ -223,6 +226,24 @@ class DoorProtocol(HttpToolsProtocol):
         elif self._begun and not self._timed:
             self._timed = True
             self._deadline = self.loop.time() + self._bounds.head_s
+
+    def _read(self, data: bytes) -> bytes:
+        """Give it to the parser; what is returned is to be given to it next. It ends a request that offers another
+        protocol, as Java's own client does with each to `http://`, at its head, and would pass over its body: such
+        a one is read anew, as if it had not offered.
+        """
+        try:
+            self.parser.feed_data(data)
+        except httptools.HttpParserUpgrade as offer:
+            if not self._offered:
+                raise
+            read: int = offer.args[0]
+        else:
+            return b""
+        head, self._offered = self._offered, b""
+        self.parser = httptools.HttpRequestParser(self)
+        self.parser.set_dangerous_leniencies(lenient_data_after_close=True)
+        return head + data[read:]
 
     # -- the parser's side
 
@@ -262,6 +283,11 @@ class DoorProtocol(HttpToolsProtocol):
     def on_headers_complete(self) -> None:
         parser, scope = self.parser, self.scope
         version = parser.get_http_version()
+        if parser.should_upgrade() and parser.get_method() != b"CONNECT" and self._has_body():
+            lines = [b"%b: %b\r\n" % pair for pair in self.headers if pair[0] != b"upgrade"]
+            first = b"%b %b HTTP/%b\r\n" % (parser.get_method(), self.url, version.encode())
+            self._offered = b"".join((first, *lines, b"\r\n"))
+            return
         if version != "1.1":
             self._old(version)
         scope["method"] = method = parser.get_method().decode("ascii")
@@ -312,6 +338,9 @@ class DoorProtocol(HttpToolsProtocol):
         self.scope["http_version"] = version
         self.expect_100_continue = False
 
+    def _has_body(self) -> bool:
+        return any(name in (b"content-length", b"transfer-encoding") for name, _ in self.headers)
+
     def _measure(self) -> None:
         if len(self.url) + sum(len(name) + len(value) + 4 for name, value in self.headers) > MAX_HEAD_BYTES:
             raise head_too_large()
@@ -347,6 +376,8 @@ class DoorProtocol(HttpToolsProtocol):
         super().on_body(body)
 
     def on_message_complete(self) -> None:
+        if self._offered:
+            return
         self._unread_bytes = 0
         self._in_head = True
         if not self.cycle.response_complete:

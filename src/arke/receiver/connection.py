@@ -155,6 +155,11 @@ class Connection(asyncio.Protocol):
             for name, value in self._headers
         ):
             self._refuse(error_answer(400, "bad_request", "a Transfer-Encoding can only be chunked"))
+        elif self._parser.should_upgrade() and {"content-length", "transfer-encoding"}.intersection(names):
+            # The parser would pass over its body.
+            self._refuse(
+                error_answer(400, "bad_request", "a request with a body may offer no other protocol")
+            )
         else:
             self._continue_due = version == "1.1" and any(
                 name.lower() == "expect" and value.lower() == "100-continue" for name, value in self._headers

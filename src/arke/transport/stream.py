@@ -112,7 +112,7 @@ class BufferedStream:
     def fail(self, error: ArkeError) -> None:
         """After what has arrived, whoever reads gets this."""
         if not (self.failed or self._is_closed):
-            log.error(
+            log.warning(
                 "log_stopped", shard=self.shard, position=self.next - 1, code=error.code, message=str(error)
             )
             self._failure = error

@@ -60,12 +60,14 @@ async def test_partitions_that_somebody_added_are_warned_of(bootstrap: str, kafk
     admin = AdminClient({"bootstrap.servers": bootstrap})
     admin.create_partitions([NewPartitions(topic.name, SHARDS + 1)])[topic.name].result()
 
-    async def added() -> bool:
-        found = await topic.facts()
-        return found is not None and found.partitions == SHARDS + 1
+    warnings: list[str] = []
 
-    await eventually(added, "a partition more")
-    _, warnings = await topic.prepare(SHARDS, facts.id)
+    async def warned() -> bool:
+        """Once the broker that is asked has heard of it."""
+        _, warnings[:] = await topic.prepare(SHARDS, facts.id)
+        return bool(warnings)
+
+    await eventually(warned, "a warning")
     assert len(warnings) == 1
     assert "7 partitions and the cluster 6 shards: the others stay empty" in warnings[0]
 
@@ -73,7 +75,7 @@ async def test_partitions_that_somebody_added_are_warned_of(bootstrap: str, kafk
 async def test_a_topic_that_was_made_anew_is_refused(bootstrap: str, kafka: KafkaPlace) -> None:
     topic = Topic((await kafka.fresh()).options)
     with pytest.raises(SettingsError, match="not the topic that this cluster has read from"):
-        await topic.prepare(SHARDS, "AAAAAAAAAAAAAAAAAAAAAA")
+        await topic.prepare(SHARDS, "another-topics-id-here")
 
 
 async def test_a_single_copy_short_messages_and_a_short_memory_are_warned_of(bootstrap: str) -> None:

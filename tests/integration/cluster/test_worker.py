@@ -30,7 +30,7 @@ from arke.shard_app import ruling_of
 from arke.storage.committer import ThreadCommitter
 from arke.storage.sqlite.store import SqliteShardStore
 from e2e.catalogs import DPID, IN_MARKET, device
-from integration.cluster.memory_log import MemoryLog
+from integration.cluster.memory_log import MemoryLog, MemoryStream
 from integration.engine.shards import NotingPoster, prepared, sight
 from patience import eventually
 
@@ -41,6 +41,7 @@ if TYPE_CHECKING:
     from arke.errors import ArkeError
     from arke.shard.protocol import Question
     from arke.storage.ports.shard import GroupWrites
+    from arke.transport.ports import LogMessage
 
 A = TypeVar("A")
 SHARD = 3
@@ -185,6 +186,53 @@ def test_a_fast_node_asks_nobody_what_came_of_an_event() -> None:
         assert len(log.messages[SHARD]) == 2
 
     asyncio.run(play())
+
+
+class TrimmedLog(MemoryLog):
+    """Lacks messages."""
+
+    def open(self, shard: int, position: int) -> MemoryStream:
+        return TrimmedStream(self, shard, position)
+
+
+class TrimmedStream(MemoryStream):
+    async def read(self) -> list[LogMessage]:
+        raise LogGap("messages are gone")
+
+
+@pytest.mark.parametrize("fails", [None, StoreUnavailable("away")])
+def test_a_shard_whose_messages_are_gone_stands_still(tmp_path: Path, fails: Exception | None) -> None:
+    """Also where nobody can say whether it is still ours."""
+
+    async def play() -> None:
+        node = Node(tmp_path, TrimmedLog(), NotingPoster())
+        node.fails = fails
+        node.worker.assigned(frozenset({SHARD}))
+        await eventually(lambda: node.worker.gaps == [SHARD], "the shard to stand still")
+        assert not node.worker.settled
+        assert not (await node.ask(SHARD, AskStatus())).ready
+        await node.worker.stop()
+
+    with capture_logs() as logs:
+        asyncio.run(play())
+    assert [one["message"] for one in logs if one["event"] == "log_gap"] == ["messages are gone"]
+
+
+def test_messages_that_another_owner_has_taken_are_no_gap(tmp_path: Path) -> None:
+    """Whoever was asleep finds them gone."""
+
+    async def play() -> None:
+        node = Node(tmp_path, TrimmedLog(), NotingPoster())
+        node.fenced = True
+        node.worker.assigned(frozenset({SHARD}))
+        await eventually(lambda: node.worker.rebalances.fenced, "the shard to be another's")
+        assert not node.worker.gaps
+        node.worker.lost(frozenset({SHARD}))
+        await node.worker.stop()
+
+    with capture_logs() as logs:
+        asyncio.run(play())
+    assert "log_gap" not in {one["event"] for one in logs}
 
 
 @pytest.mark.parametrize("error", [StoreUnavailable("away"), LogGap("a gap"), OSError("no room")])

@@ -26,7 +26,7 @@ from arke.engine.sources.partition import (
 )
 from arke.errors import EventError, LogGap
 from arke.intake.topic_messages import ArkeFormat, TopicMessage
-from arke.storage.ports.sources import REFUSED_KEPT, PartitionKey
+from arke.storage.ports.sources import NO_TOPIC_ID, REFUSED_KEPT, PartitionKey
 from arke.virtual_time import VirtualClock, VirtualTimeLoop, run_virtual
 from integration.engine.shards import NotingPoster
 
@@ -507,6 +507,23 @@ def test_no_topic_is_made_anew_because_brokers_do_not_say() -> None:
         assert (reader.progress.next, reader.problem) == (3, "")
         reader.finish()
         await running
+
+    play(part)
+
+
+def test_no_topic_is_made_anew_because_brokers_begin_to_give_ids() -> None:
+    """Versions before stored what Kafka's clients say where there is none."""
+
+    async def part(stage: Stage) -> None:
+        topic = TopicInMemory(MESSAGES)
+        topic.topic_id = NO_TOPIC_ID
+        await stage.read_all(topic)
+        counts = await stage.counted()
+        for topic.topic_id in ("", "t1"):
+            reader = await stage.read_all(topic)
+            assert (reader.progress.next, reader.progress.life) == (len(MESSAGES), 0)
+        assert reader.progress.topic_id == "t1"
+        assert await stage.counted() == counts
 
     play(part)
 

@@ -231,8 +231,12 @@ def test_nobody_is_told_to_go_on_before_his_turn() -> None:
     [
         (b"GET /healthz HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n", 200),
         (b"CONNECT x:80 HTTP/1.1\r\nHost: x\r\n\r\n", 405),
+        (
+            b"POST / HTTP/1.1\r\nHost: x\r\nUpgrade: h2c\r\nConnection: Upgrade\r\nContent-Length: 2\r\n\r\n{}",
+            400,
+        ),
     ],
-    ids=["upgrade", "connect"],
+    ids=["upgrade", "connect", "upgrade with a body"],
 )
 def test_who_asks_for_another_protocol_has_one_answer(sent: bytes, status: int) -> None:
     """Whatever comes behind it is of that protocol, and no request."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from itertools import pairwise
 from random import Random
 from typing import TYPE_CHECKING
@@ -26,6 +27,8 @@ from arke.evaluation.evaluate import apply_event, apply_file, leave_all, pass_ti
 from arke.evaluation.realise import forget
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from arke.domain.change import Change
 
 DAY = 86_400
@@ -36,6 +39,17 @@ ONCE = 8
 TOLD = (70_001, 70_002)
 
 often = settings(max_examples=25, derandomize=True, suppress_health_check=list(HealthCheck), database=None)
+
+
+compile_once = lru_cache(maxsize=1_000)(compile_segment_rule)
+"""A history's catalogs have almost the same rules, which are immutable: to read them anew was most of its time."""
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _rules_read_once() -> Iterator[None]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("arke.evaluation.compiled.compile_segment_rule", compile_once)
+        yield
 
 
 def rule_of(rng: Random, depth: int = 0, *, late: bool = True) -> str:
@@ -60,7 +74,7 @@ def segments_of(rng: Random, count: int, ids: range, *, late: bool = True) -> tu
         number = rng.choice(ids)
         rule = rule_of(rng, late=late)
         try:
-            compile_segment_rule(rule)
+            compile_once(rule)
         except RuleError:  # true for everybody
             continue
         found[number] = Segment(id=number, rule=rule, paused=rng.random() < 0.02)

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, cast
 import pytest
 
 from arke.errors import LogGap, SecretUnresolved, SettingsError, StoreUnavailable
+from arke.storage.ports.sources import NO_TOPIC_ID
 from arke.transport.kafka import client
-from arke.transport.kafka.topic import NO_ID, SameTopic
+from arke.transport.kafka.topic import SameTopic, TopicFacts, problems
 
 if TYPE_CHECKING:
     from arke.errors import ArkeError
@@ -39,6 +40,12 @@ def same(topic: FakeTopic, known_id: str = "known") -> SameTopic:
     return SameTopic(lambda: cast("Topic", topic), known_id)
 
 
+def facts(topic_id: str) -> TopicFacts:
+    return TopicFacts(
+        topic_id, 6, led=True, copies=3, min_insync=2, cleanup="delete", retention_ms=7 * 86_400_000
+    )
+
+
 async def test_it_is() -> None:
     await same(FakeTopic("known")).check()
 
@@ -48,9 +55,12 @@ async def test_another_one() -> None:
         await same(FakeTopic("another")).check()
 
 
-@pytest.mark.parametrize(("known", "found"), [("known", NO_ID), (NO_ID, "another"), (NO_ID, NO_ID)])
+@pytest.mark.parametrize(
+    ("known", "found"), [("known", NO_TOPIC_ID), (NO_TOPIC_ID, "another"), (NO_TOPIC_ID, NO_TOPIC_ID)]
+)
 async def test_where_brokers_have_no_ids_nothing_is_known_of_it(known: str, found: str) -> None:
     await same(FakeTopic(found), known).check()
+    assert problems("t-events", facts(found), 6, known) == []
 
 
 @pytest.mark.parametrize("answer", [None, SettingsError("not allowed"), StoreUnavailable("away")])

@@ -30,7 +30,7 @@ from arke.errors import (
 from arke.intake.ndjson import left_out, refusal
 from arke.intake.topic_messages import read_event
 from arke.log import Throttled, get_logger
-from arke.storage.ports.sources import CLAIMS_KEPT_S, REFUSED_KEPT, Progress, RefusedEvent
+from arke.storage.ports.sources import CLAIMS_KEPT_S, NO_TOPIC_ID, REFUSED_KEPT, Progress, RefusedEvent
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -175,6 +175,8 @@ class PartitionReader:
         now = int(self._with.clock.now())
         taken = await retry(lambda: self._taken(now), PAUSE, log=log, event="source_not_taken")
         self._epoch, self.progress = taken.epoch, taken.progress
+        if self.progress.topic_id == NO_TOPIC_ID:
+            self.progress = msgspec.structs.replace(self.progress, topic_id="")
         if taken.claim and now - taken.claimed_at < CLAIMS_KEPT_S:
             self._claim = Claim(taken.claim, taken.claimed_at)
         elif taken.claim:

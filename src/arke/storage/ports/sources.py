@@ -11,6 +11,8 @@ if TYPE_CHECKING:
 
 REFUSED_KEPT: Final = 1_000
 """The newest refused events kept of a topic."""
+NO_TOPIC_ID: Final = "AAAAAAAAAAAAAAAAAAAAAA"
+"""What Kafka's clients say of topics on brokers that give them no id, and what was stored for them once."""
 CLAIMS_KEPT_S: Final = 86_400
 """As long as event ids: what was decided before that keeps nothing from counting twice."""
 

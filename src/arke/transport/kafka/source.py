@@ -10,10 +10,13 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 from confluent_kafka import TIMESTAMP_NOT_AVAILABLE, KafkaError, KafkaException, TopicCollection
 from confluent_kafka.admin import AdminClient
 
-from arke.errors import StoreUnavailable
+from arke.background import every
+from arke.errors import LogGap, SecretUnresolved, SettingsError, StoreUnavailable
 from arke.intake.topic_messages import TopicMessage
-from arke.transport.kafka.client import made
-from arke.transport.kafka.consumer import ConsumerThread
+from arke.log import get_logger
+from arke.storage.ports.sources import NO_TOPIC_ID
+from arke.transport.kafka.client import CutOff, made
+from arke.transport.kafka.consumer import CHECKED_EVERY_S, ConsumerThread
 from arke.transport.stream import READ_BYTES, BufferedStream
 
 if TYPE_CHECKING:
@@ -24,6 +27,8 @@ if TYPE_CHECKING:
     from arke.transport.kafka.options import SourceOptions
     from arke.transport.ports import Unreadable
     from arke.transport.stream import Fetched
+
+log = get_logger("kafka")
 
 BOUNDS_S: Final = 2.0
 """For so long brokers may take to say where a partition begins and ends; nothing is fetched meanwhile."""
@@ -96,8 +101,30 @@ class SourceTopic(ConsumerThread):
         self.trouble: Callable[[str], None] = _nobody
         self._look_at = float("inf")
         """When to see whether brokers that were away are back. Only the thread touches it."""
-        self._admin = made(AdminClient, options.admin(), options.setting)
+        self._options = options
+        self._admin = self._made_admin()
+        self._admin_cut_off = CutOff()
+        self._ids: dict[int, str] = {}
+        """The topic that `bounds` has found last, by partition."""
         super().__init__(options, _NothingRefused())
+        self._checking.spawn(every(CHECKED_EVERY_S, self._look_at_id), "topic")
+
+    def _made_admin(self) -> AdminClient:
+        return made(AdminClient, self._options.admin(), self._options.setting)
+
+    async def _look_at_id(self) -> None:
+        """Of a topic that was made anew, and is longer already than the one before was read, no message tells."""
+        found = await self._loop.run_in_executor(None, self._topic_id, LOOK_S)
+        others = [number for number, known in self._ids.items() if known not in ("", found)]
+        if found and others:
+            self._asked.append(lambda: self._made_anew(others))
+
+    def _made_anew(self, partitions: list[int]) -> None:
+        """In the thread."""
+        for number in partitions:
+            stream = self._streams.get(number)
+            if stream is not None:
+                self._call(stream.fail, LogGap(f"{self._topic} was made anew"))
 
     def open(self, shard: int, position: int) -> SourceStream:
         stream = SourceStream(self._topic, shard, position, self, self._refused)
@@ -124,16 +151,30 @@ class SourceTopic(ConsumerThread):
             low, high = await asyncio.wait_for(answer, 2 * BOUNDS_S + TOPIC_S)
         except TimeoutError:  # its thread has other things to do, or has ended
             raise StoreUnavailable(f"kafka: {self._topic}: nobody says where it begins and ends") from None
+        self._ids[number] = topic_id
         return TopicBounds(low, high, topic_id)
 
-    def _topic_id(self) -> str:
-        """Empty where brokers are too old for it, or do not say it to us."""
+    def _topic_id(self, within_s: float = TOPIC_S) -> str:
+        """Empty where brokers are too old for it, give no ids, or do not say it to us."""
         try:
-            asked = self._admin.describe_topics(TopicCollection([self._topic]), request_timeout=TOPIC_S)
-            topic_id = asked[self._topic].result(2 * TOPIC_S).topic_id
-        except (KafkaException, TimeoutError):
+            asked = self._admin.describe_topics(TopicCollection([self._topic]), request_timeout=within_s)
+            topic_id = asked[self._topic].result(2 * within_s).topic_id
+        except TimeoutError:
             return ""
-        return "" if topic_id is None else str(topic_id)
+        except KafkaException as error:
+            if error.args[0].code() < 0 and self._admin_cut_off.too_long():  # one of librdkafka's own
+                self._begin_admin_anew()
+            return ""
+        self._admin_cut_off.reached()
+        found = str(topic_id)
+        return "" if topic_id is None or found == NO_TOPIC_ID else found
+
+    def _begin_admin_anew(self) -> None:
+        log.warning("kafka_client_replaced", client="admin", topic=self._topic)
+        try:
+            self._admin = self._made_admin()
+        except (SettingsError, SecretUnresolved) as error:  # a file that another one replaces just now
+            log.error("kafka_client_not_replaced", message=str(error))
 
     # --- in the thread ----------------------------------------------------------------------------------
 

@@ -24,6 +24,7 @@ from confluent_kafka.admin import (  # type: ignore[attr-defined]
 
 from arke.errors import LogGap, SecretUnresolved, SettingsError, StoreUnavailable
 from arke.log import get_logger
+from arke.storage.ports.sources import NO_TOPIC_ID
 from arke.transport.kafka.client import CutOff, Seldom, made
 from arke.transport.packing import MAX_SIGHT_BYTES, MESSAGE_BYTES
 
@@ -48,8 +49,6 @@ RETENTION_MS: Final = 7 * 86_400_000
 """How long events stay in the log after they were taken; a shard may stand still for as long."""
 COPIES: Final = 3
 LOOK_S: Final = 2.0
-NO_ID: Final = "AAAAAAAAAAAAAAAAAAAAAA"
-"""Of topics on brokers that give them none."""
 ANOTHERS: Final = "it is most likely another cluster's: give each a kafka.prefix of its own"
 
 
@@ -72,14 +71,14 @@ def problems(topic: str, facts: TopicFacts, shards: int, known_id: str | None) -
     """Why a cluster of so many shards cannot use this topic. `known_id`: the topic that its positions are of."""
     found = []
     # Nobody can take partitions back: those that somebody added to the topic of a cluster stay empty.
-    if facts.partitions < shards or (facts.partitions > shards and facts.id != known_id):
+    if facts.partitions < shards or (facts.partitions > shards and known_id is None):
         found.append(
             f"{topic} has {facts.partitions} partitions and the cluster {shards} shards: an event's partition is "
             "its shard; name another kafka.prefix, or delete the topic if nothing is in it"
         )
     if "compact" in facts.cleanup:
         found.append(f"{topic} is compacted, which deletes events: set cleanup.policy=delete")
-    if known_id is not None and known_id != facts.id:
+    if known_id is not None and _is_another(known_id, facts.id):
         found.append(
             f"{topic}, whose id is {facts.id}, is not the topic that this cluster has read from (it was made anew, "
             "or belongs to another cluster): positions in the store mean nothing there"
@@ -347,7 +346,7 @@ class SameTopic:
         if found is None:
             self._say("none", message=f"there is no topic {self._topic.name}")
             raise StoreUnavailable(f"kafka: there is no topic {self._topic.name}")
-        if NO_ID not in {found, self._known_id} and found != self._known_id:
+        if _is_another(self._known_id, found):
             raise LogGap(
                 f"{self._topic.name} was made anew: positions in the store mean nothing there, so the shard stops"
             )
@@ -359,6 +358,11 @@ class SameTopic:
         except (SettingsError, SecretUnresolved) as error:
             # A file that another one replaces just now: it is tried again.
             log.error("kafka_client_not_replaced", message=str(error))
+
+
+def _is_another(known_id: str, found_id: str) -> bool:
+    """Where brokers give topics no ids, or have begun to, nobody can say."""
+    return NO_TOPIC_ID not in {known_id, found_id} and known_id != found_id
 
 
 def _wait(answer: Future[Any]) -> Any:
