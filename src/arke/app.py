@@ -56,6 +56,7 @@ from arke.storage.sqlite.directory import SqliteDirectory
 from arke.storage.sqlite.store import SqliteShardStore
 from arke.tokens import Doorkeeper
 from arke.transport.remote_shard import RemoteShard, start_together
+from arke.transport.starting import Starter
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Collection, Sequence
@@ -241,16 +242,22 @@ def segment_rules(settings: Settings) -> SegmentRules:
 
 @asynccontextmanager
 async def running_engine(
-    data: Path, settings: Settings, *, in_process: bool = False, delivering: bool = True
+    data: Path,
+    settings: Settings,
+    *,
+    in_process: bool = False,
+    delivering: bool = True,
+    starter: Starter | None = None,
 ) -> AsyncIterator[Engine]:
     """An engine on a data directory, started and brought up to date; stopped on the way out.
 
     `in_process`: shards live in this process, for commands that open the store themselves; such an engine
-    need not be `delivering`.
+    need not be `delivering`. Otherwise the `starter` starts their processes, or one that this engine
+    makes; it is closed in the end.
     Raises DataExposed, DataLocked, StoreUnavailable, StoreTooNew, ShardDown.
     """
     check_egress(settings.egress)
-    lock = DataLock(data)
+    lock, starting = DataLock(data), starter or Starter()
     try:
         check_directory_file(data)
         directory = SqliteDirectory(
@@ -272,7 +279,7 @@ async def running_engine(
         if in_process:
             here = [open_shard(store, settings, delivering=delivering) for store in stores]
         else:
-            processes = [RemoteShard(store, settings, catch_up) for store in stores]
+            processes = [RemoteShard(store, settings, catch_up, starting) for store in stores]
         engine = engine_over(
             directory,
             here or processes,
@@ -300,6 +307,7 @@ async def running_engine(
         finally:
             await engine.stop()
     finally:
+        starting.close()
         lock.release()
 
 

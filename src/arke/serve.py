@@ -21,7 +21,6 @@ from arke.data_directory import DIRECTORY_FILE, SOCKET_FILE, DataLock, reachable
 from arke.doors.bounds import Bounds
 from arke.doors.names import KnownHosts, TrustedProxies
 from arke.doors.refusals import Refusals
-from arke.doors.server import raise_file_limit
 from arke.engine.sources.reading import Sources
 from arke.errors import SettingsError
 from arke.garbage import collect_seldom, keep_what_is_there
@@ -31,6 +30,7 @@ from arke.intake.settings import IntakeSettings, OptOutSettings
 from arke.log import get_logger
 from arke.operations.installation import Surroundings
 from arke.operations.subjects import Operations
+from arke.process import raise_file_limit
 from arke.settings import host_and_port
 from arke.shard_app import confined_to
 from arke.source_app import reading_sources
@@ -46,6 +46,7 @@ if TYPE_CHECKING:
     from arke.operations.engine import Engine
     from arke.operations.nodes import ClusterNode
     from arke.settings import Settings, Telemetry
+    from arke.transport.starting import Starter
 
 
 class Doors(msgspec.Struct, frozen=True):
@@ -69,10 +70,16 @@ class Doors(msgspec.Struct, frozen=True):
 
 
 def serve(
-    data: Path, settings: Settings, checkers: Checkers, role: Role = "all", *, as_json: bool = False
+    data: Path,
+    settings: Settings,
+    checkers: Checkers,
+    role: Role = "all",
+    *,
+    starter: Starter | None = None,
+    as_json: bool = False,
 ) -> None:
     """Run until SIGINT or SIGTERM; prints where it listens once everything does, as lines or as one of JSON. `role`
-    is that of a node of a cluster.
+    is that of a node of a cluster; the `starter` is for an engine without one.
     """
     import uvloop
 
@@ -80,7 +87,7 @@ def serve(
         stop = asyncio.Event()
         for number in (signal.SIGINT, signal.SIGTERM):
             asyncio.get_running_loop().add_signal_handler(number, stop.set)
-        async with open_doors(data, settings, checkers, role) as (_, doors):
+        async with open_doors(data, settings, checkers, role, starter) as (_, doors):
             sys.stdout.write(doors.text(as_json=as_json))
             sys.stdout.flush()
             await stop.wait()
@@ -92,7 +99,11 @@ def serve(
 
 @contextlib.asynccontextmanager
 async def open_doors(
-    data: Path, settings: Settings, checkers: Checkers, role: Role = "all"
+    data: Path,
+    settings: Settings,
+    checkers: Checkers,
+    role: Role = "all",
+    starter: Starter | None = None,
 ) -> AsyncIterator[tuple[Engine, Doors]]:
     """A running engine with its servers. Listening sockets are bound before the engine starts."""
     raise_file_limit()
@@ -108,7 +119,7 @@ async def open_doors(
         intake = sockets.enter_context(_listen(settings.server.intake, "server.intake")) if takes else None
         admin = sockets.enter_context(_listen(settings.server.admin, "server.admin"))
         async with (
-            _engine(data, settings, role) as (engine, files, node),
+            _engine(data, settings, role, starter) as (engine, files, node),
             _sources(engine, settings, node, takes=takes) as sources,
             way_out(settings) as wire,
         ):
@@ -194,14 +205,17 @@ async def _push_metrics(settings: Telemetry, operations: Operations, doors: Refu
 
 @contextlib.asynccontextmanager
 async def _engine(
-    data: Path, settings: Settings, role: Role
+    data: Path, settings: Settings, role: Role, starter: Starter | None
 ) -> AsyncIterator[tuple[Engine, Onboarding, ClusterNode | None]]:
     """The engine of a data directory, or a node of the cluster that the settings name."""
     collect_seldom()
     if not settings.cluster.store:
         if role != "all":
             raise SettingsError(f"--role {role} is for nodes of a cluster: set cluster.store")
-        async with running_engine(data, settings) as engine, onboarding(engine, data, settings) as files:
+        async with (
+            running_engine(data, settings, starter=starter) as engine,
+            onboarding(engine, data, settings) as files,
+        ):
             keep_what_is_there()
             yield engine, files, None
         return

@@ -1,4 +1,4 @@
-"""A shard's process: `python -m arke.worker`, started by the engine with one end of a socket.
+"""A shard's process, started for the engine by the starter, with one end of a socket.
 
 It ends when the engine's end closes, however that came about, after committing what it had taken; and at once when
 the shard breaks: the engine starts another process then.
@@ -6,53 +6,40 @@ the shard breaks: the engine starts another process then.
 
 from __future__ import annotations
 
-import argparse
 import asyncio
 import functools
 import os
-import signal
-import socket
 import sys
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
-
-import msgspec
 
 from arke.background import Background
 from arke.data_directory import PRIVATE_UMASK
 from arke.errors import ArkeError
 from arke.garbage import collect_seldom, keep_what_is_there
 from arke.log import configure_logging, get_logger
-from arke.settings import Settings
 from arke.shard.protocol import Submit
 from arke.transport.answering import answered_by, refused
 from arke.transport.frames import FrameConnection, answer_frame, decode_call, refusal_frame
 
 if TYPE_CHECKING:
+    import socket
+    from pathlib import Path
+
+    from arke.settings import Settings
     from arke.shard.commands import Result
     from arke.shard.shard import Shard
     from arke.transport.frames import Call
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser()
-    parser.add_argument("--socket", type=int, required=True)
-    parser.add_argument("--store", type=Path, required=True)
-    parser.add_argument("--settings", required=True)
-    parser.add_argument("--log-level", type=int, required=True)
-    arguments = parser.parse_args()
-    configure_logging(arguments.log_level)
+def run(connection: socket.socket, store: Path, settings: Settings, level: int) -> None:
+    """Be the process of this shard until the engine's end of the connection is closed."""
+    configure_logging(level)
     os.umask(PRIVATE_UMASK)
-    # The engine decides when to stop; a Ctrl-C, or a service manager's SIGTERM, reaches the whole process group.
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, signal.SIG_IGN)
-    settings = msgspec.json.decode(arguments.settings, type=Settings)
-    connection = socket.socket(fileno=arguments.socket)
     collect_seldom()
     import uvloop
 
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        runner.run(_serve(connection, arguments.store, settings))
+        runner.run(_serve(connection, store, settings))
 
 
 async def _serve(connection: socket.socket, store: Path, settings: Settings) -> None:
@@ -123,7 +110,3 @@ class _Calls(FrameConnection):
 
     def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - however the engine's end was closed
         self.ended.set_result(None)
-
-
-if __name__ == "__main__":
-    main()

@@ -22,6 +22,7 @@ from arke.shard.protocol import AskProfile, AskStatus, Prepare, ShardPort, Submi
 from arke.shard_app import open_shard
 from arke.transport.remote_shard import RemoteShard
 from patience import eventually
+from started import starter
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -56,7 +57,7 @@ async def in_this_process(path: Path) -> AsyncIterator[ShardPort]:
 
 @asynccontextmanager
 async def in_its_own(path: Path) -> AsyncIterator[ShardPort]:
-    shard = RemoteShard(path, Settings(), CatchUp())
+    shard = RemoteShard(path, Settings(), CatchUp(), starter())
     await shard.start()
     try:
         yield shard
@@ -193,6 +194,7 @@ def test_a_process_that_is_killed_loses_and_doubles_nothing(tmp_path: Path) -> N
                 await asyncio.sleep(0)
                 process, restarts = log._process, log.restarts
                 assert process is not None
+                assert process.pid is not None
                 os.kill(process.pid, signal.SIGKILL)
                 await asyncio.gather(*waiting)
                 await eventually(partial(_is_back, log, restarts), "the next process")
@@ -212,6 +214,7 @@ def test_a_file_that_is_gone_is_waited_for_and_not_begun_anew(tmp_path: Path) ->
             await log.append([sight(1)])
             file.rename(elsewhere)
             assert log._process is not None
+            assert log._process.pid is not None
             os.kill(log._process.pid, signal.SIGKILL)
             await eventually(lambda: log.restarts > 1, "another look for the file")
             assert not file.exists()
@@ -230,7 +233,7 @@ def test_a_process_that_never_came_up_is_not_restarted(tmp_path: Path) -> None:
     async def play() -> None:
         file = tmp_path / "shard-00.db"
         file.write_bytes(b"no database" * 1_000)
-        log = RemoteShard(file, Settings(), CatchUp())
+        log = RemoteShard(file, Settings(), CatchUp(), starter())
         with pytest.raises(ShardDown) as raised:
             await log.start()
         await log.stop()

@@ -16,6 +16,7 @@ import msgspec
 from arke.api.client import Client
 from arke.api.reach import engine_socket, over_socket
 from patience import PATIENCE_S
+from servers.process import children
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -23,6 +24,22 @@ if TYPE_CHECKING:
 ARKE = str(Path(sys.executable).with_name("arke"))
 LOOPBACK = '[egress]\nallow_cidrs = ["127.0.0.0/8"]\n'
 OPEN = f'[auth]\nintake = "open"\n{LOOPBACK}'
+
+
+def called(pid: int) -> str:
+    """The name of a process; empty once it is gone."""
+    try:
+        return Path(f"/proc/{pid}/comm").read_text().strip()
+    except (FileNotFoundError, ProcessLookupError):
+        return ""
+
+
+def alive(pid: int) -> bool:
+    """Whether it runs: whoever has ended may wait for somebody to ask."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(") ")[2][0] != "Z"
+    except (FileNotFoundError, ProcessLookupError):
+        return False
 
 
 class Reply(msgspec.Struct, frozen=True):
@@ -124,9 +141,12 @@ class EngineProcess:
         return self._process is not None and self._process.poll() is None
 
     def workers(self) -> list[int]:
-        """The process ids of the shards."""
-        children = Path(f"/proc/{self.pid}/task/{self.pid}/children").read_text().split()
-        return [int(child) for child in children]
+        """The process ids of the shards, which are forked from a process of the engine's."""
+        return sorted(worker for starter in children(self.pid) for worker in children(starter))
+
+    def starters(self) -> list[int]:
+        """The process id of the starter, where there is one."""
+        return [child for child in children(self.pid) if called(child) == "arke-starter"]
 
     def stop(self) -> int:
         """Stop gracefully, if it runs; returns the exit code. Safe twice."""

@@ -9,6 +9,7 @@ import stat
 import subprocess
 import sys
 import threading
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -20,13 +21,12 @@ from arke.data_directory import DataLock, engine_runs, is_locked
 from arke.errors import DataLocked
 from arke.settings import Settings
 from e2e.catalogs import DPID, IN_MARKET, LENSES, STILL_LOOKING, catalog, destination, device, visit
-from e2e.engine_process import ARKE, OPEN, EngineProcess, request
+from e2e.engine_process import ARKE, OPEN, EngineProcess, alive, called, request
 from e2e.receiver_thread import ReceiverThread
 from patience import PATIENCE_S, wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
     from arke.shard.protocol import OwedDevice
 
@@ -402,4 +402,33 @@ class TestOneEngineADirectory:
             assert set(answers) <= {200, 503}
             wait_until(lambda: well.segments_of("p42") == {"10329", "10331"}, "the message")
             assert engine.workers() != [worker]
+            assert '"ended": -9' in engine.log()
             wait_until(engine.ready, "the engine to call itself ready again")
+
+    def test_shards_and_their_starter_are_of_the_engine_s_own_process(self, tmp_path: Path) -> None:
+        """Forked from it, they are named for what they are; none is left behind."""
+        with EngineProcess(tmp_path, settings=OPEN, shards=2) as engine:
+            (starter,) = engine.starters()
+            workers = engine.workers()
+            assert {called(worker) for worker in workers} == {"arke-shard-00", "arke-shard-01"}
+            as_started, forked = (Path(f"/proc/{pid}/cmdline").read_bytes() for pid in (engine.pid, starter))
+            assert forked.strip(b"\0") == b"arke.starter"
+            assert len(forked) == len(as_started)
+            assert engine.stop() == 0
+            assert [called(pid) for pid in (starter, *workers)] == ["", "", ""]
+
+    def test_an_engine_that_is_killed_leaves_no_starter(self, tmp_path: Path) -> None:
+        with EngineProcess(tmp_path, settings=OPEN) as engine:
+            left = [*engine.starters(), *engine.workers()]
+            engine.kill_engine_only()
+            wait_until(lambda: not any(alive(pid) for pid in left), "all of it to end")
+
+    def test_an_engine_whose_starter_is_killed_has_another_one(self, tmp_path: Path) -> None:
+        """Both at once, as when the kernel has no memory left."""
+        with EngineProcess(tmp_path, settings=OPEN) as engine:
+            left = [*engine.starters(), *engine.workers()]
+            for pid in left:
+                os.kill(pid, signal.SIGKILL)
+            wait_until(lambda: engine.send(visit(42, "camera")).status == 200, "the shard to be back")
+            assert not {*engine.starters(), *engine.workers()} & {*left}
+            assert len(engine.starters()) == len(engine.workers()) == 1

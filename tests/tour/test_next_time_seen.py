@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tour.stage import COOKIES, OTHER, Stage, destination, segment, tellings, trait
+from tour.stage import COOKIES, OTHER, Stage, clocks, destination, segment, tellings, trait
 
 TRAITS = [trait(1), trait(2)]
 SEGMENTS = [segment(10, "1T"), segment(20, "1T"), segment(30, "2T")]
@@ -130,6 +130,38 @@ def test_a_loss_that_no_0_may_tell_does_not_put_off_the_refresh(stage: Stage) ->
     assert tellings(stage.play()) == [
         ("05-01 12:00:00.100", {"10": "1", "30": "1"}),
         ("05-04 12:00:00.100", {"10": "1"}),
+    ]
+
+
+def test_what_a_batch_has_told_does_not_put_off_the_refresh(stage: Stage) -> None:
+    """Time takes a segment and a batch tells it; the sighting after it has nothing to say, and is no send."""
+    stage.catalog(destination(10, 30), traits=[trait(1), trait(2, ttl_days=1)], segments=SEGMENTS)
+    stage.see("05-01 12:00:00", ids=[(COOKIES, "a")], signals={"c_trait": ["1", "2"]})
+    stage.batch("05-03 01:00:00")
+    stage.see("05-03 12:00:00")
+    stage.see("05-04 11:59:59")
+    stage.see("05-04 12:00:00")
+    assert tellings(stage.play()) == [
+        ("05-01 12:00:00.100", {"10": "1", "30": "1"}),
+        ("05-03 01:00:00.000", {"10": "1", "30": "0"}),
+        ("05-04 12:00:00.100", {"10": "1"}),
+    ]
+
+
+def test_what_changed_unseen_and_is_told_at_the_sighting_is_a_send(stage: Stage) -> None:
+    """Three days are counted from it, whether the endpoint took it at once or at the second attempt."""
+    stage.catalog(destination(10, 30), traits=[trait(1), trait(2, ttl_days=1)], segments=SEGMENTS)
+    stage.see("05-01 12:00:00", ids=[(COOKIES, "a")], signals={"c_trait": ["1", "2"]})
+    stage.respond("05-03 11:00:00", 500, 1)
+    stage.see("05-03 12:00:00")
+    stage.see("05-04 12:00:00")
+    stage.see("05-06 11:59:59")
+    stage.see("05-06 12:00:01")
+    assert clocks(stage.play()) == [
+        "05-01 12:00:00.100",
+        "05-03 12:00:00.100",
+        "05-03 12:00:00.200",
+        "05-06 12:00:01.100",
     ]
 
 

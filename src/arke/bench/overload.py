@@ -15,7 +15,6 @@ import subprocess
 import sys
 import time
 from contextlib import contextmanager
-from pathlib import Path
 from threading import Event, Thread
 from typing import TYPE_CHECKING, Final
 
@@ -25,6 +24,7 @@ import msgspec
 from arke.bench.end_to_end import Up, ended, running_up, share_of, stream
 from arke.bench.figures import Figure, Section, Unit
 from arke.bench.overload_client import SEGMENT, Answers, Job, Order, Ready
+from arke.bench.processes import tree
 from arke.bench.sinks import BenchFailed, process_mb
 from arke.bench.workload import PARTNER_DPID
 from arke.data_directory import DIRECTORY_FILE
@@ -32,6 +32,7 @@ from arke.domain.catalog import Catalog, DataSource, Destination, Mapping, Segme
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
     from arke.bench.figures import Options
 
@@ -72,9 +73,7 @@ class Looks:
             self._up.client.status()
             self.health_ms.append((middle - begun) * 1000)
             self.status_ms.append((time.monotonic() - middle) * 1000)
-            self.memory_mb.append(
-                sum(process_mb("VmRSS", pid) for pid in (self._up.pid, *_children(self._up.pid)))
-            )
+            self.memory_mb.append(sum(process_mb("VmRSS", pid) for pid in tree(self._up.pid)))
 
     def _ask(self, path: str) -> None:
         connection = http.client.HTTPConnection("127.0.0.1", self._up.intake_port, timeout=60)
@@ -215,7 +214,3 @@ def _new_ids(path: Path) -> int:
         return int(count)
     finally:
         connection.close()
-
-
-def _children(pid: int) -> list[int]:
-    return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from contextlib import nullcontext
 from typing import TYPE_CHECKING, Annotated
 
 from click.exceptions import Exit
@@ -17,12 +18,15 @@ from arke.wording import many
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
+    from contextlib import AbstractContextManager
 
     from arke.intake.settings import ConsentRules
     from arke.operations.jobs import RunFacts
     from arke.operations.nodes import ClusterFacts
     from arke.operations.status import DestinationStatus, Status
+    from arke.settings import Settings
     from arke.shard.protocol import LastRefusal
+    from arke.transport.starting import Starter
 
 LISTED = 20
 """Keys and traits that a line names."""
@@ -68,16 +72,29 @@ def up(
     json: Json = False,
 ) -> None:
     """Run the engine (intake, evaluation, delivery, admin API) until Ctrl-C, which stops it cleanly."""
-    from arke.checking import catalog_checkers
     from arke.log import configure_logging
-    from arke.serve import serve
     from arke.settings import find_settings, with_options
 
     configure_logging()
     settings = with_options(
         find_settings(config), intake_port=intake_port, admin_port=admin_port, shards=shards
     )
-    serve(data, settings, catalog_checkers(), role, as_json=json)
+    with _starter(settings) as starter:
+        from arke.checking import catalog_checkers
+        from arke.serve import serve
+
+        serve(data, settings, catalog_checkers(), role, starter=starter, as_json=json)
+
+
+def _starter(settings: Settings) -> AbstractContextManager[Starter | None]:
+    """Forked from this process while it has nothing yet but what shards need too: what an engine needs beside that
+    is imported later. Shards of a cluster are in their node's process.
+    """
+    if settings.cluster.store:
+        return nullcontext()
+    from arke.starter import forked
+
+    return forked()
 
 
 def status(

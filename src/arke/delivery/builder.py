@@ -5,7 +5,7 @@ from __future__ import annotations
 from enum import Enum
 from typing import TYPE_CHECKING
 
-from arke.delivery.open_device import BATCH, OWED, OpenDevice, Part
+from arke.delivery.open_device import BATCH, BEHIND, OWED, OpenDevice, Part
 from arke.domain.ledger import TOLD_0, TOLD_1, LedgerEntry, LedgerRow
 from arke.domain.message_body import encode_user
 from arke.domain.recording import after_batch
@@ -47,8 +47,8 @@ class Builder:
     def build(
         self, route: Route, device: OpenDevice, states: DeviceStates, feed: BatchFeed | None
     ) -> tuple[Built, list[Part]]:
-        """What comes of a device by its state. Sets its `debt`, `unsure` and `rows`. `feed` brings the devices of
-        a batch.
+        """What comes of a device by its state. Sets its `debt`, `unsure`, `caught_up` and `rows`. `feed` brings
+        the devices of a batch.
         """
         destination_id = route.destination.id
         uid = device.uid
@@ -60,7 +60,8 @@ class Builder:
         if owed is not None and self._was_tried(device, owed, feed):
             return Built.TRIED, []
         try:
-            found = self._tellings(route, device, states.profiles.get(uid), ledger, feed)
+            profile = states.profiles.get(uid)
+            found = self._tellings(route, device, profile, ledger, feed)
             parts = [
                 Part(device, telling, encode_user(telling.entry), ledger.get((telling.dpid, telling.id)))
                 for telling in found
@@ -69,6 +70,8 @@ class Builder:
         except Exception as error:  # noqa: BLE001 - one bad device is owed; the others go on
             log.error("device_not_built", destination=destination_id, error=type(error).__name__)
             return Built.FAILED, []
+        catches_up = device.catch_up and device.kind not in BEHIND
+        device.caught_up = profile.uuid if catches_up and profile is not None else ""
         device.rows = ()
         if len(parts) < len(found):
             device.rows = tuple(

@@ -331,6 +331,8 @@ class Lane:
                 cursor,
                 progress,
                 outcome.remind,
+                caught_up=outcome.caught_up,
+                at=int(message.at),
                 may_wait=acknowledged and not self._in_a_hurry(parts),
             )
         )

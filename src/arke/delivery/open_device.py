@@ -27,9 +27,10 @@ class OpenDevice(msgspec.Struct):
 
     `first` and `last` are the journal positions it covers, `parts` its entries in buffers or in flight,
     `again_first` and `again` the positions of news that came meanwhile. `catch_up`: it is here only because
-    something changed while it was not seen. `unsure`: a crash may have hidden what it was told. `rows` are
-    ledger rows to keep that no message tells of. `debt` is what is owed about it; `refused`: how many users the
-    largest of its messages had that was refused for what it held, 0 where none was.
+    something changed while it was not seen; `caught_up` is its profile's key once something is told for that alone.
+    `unsure`: a crash may have hidden what it was told. `rows` are ledger rows to keep that no message tells of.
+    `debt` is what is owed about it; `refused`: how many users the largest of its messages had that was refused for
+    what it held, 0 where none was.
     """
 
     uid: int
@@ -51,6 +52,7 @@ class OpenDevice(msgspec.Struct):
     refused: int = 0
     debt: Owed | None = None
     catch_up: bool = False
+    caught_up: str = ""
     unsure: bool = False
     rows: tuple[LedgerRow, ...] = ()
 

@@ -43,6 +43,7 @@ def conclude(
     no_longer_owed: list[int] = []
     finished: list[OpenDevice] = []
     remind: list[str] = []
+    caught_up: list[str] = []
     for part in parts:
         device, telling = part.device, part.telling
         entry = record(
@@ -67,6 +68,8 @@ def conclude(
         if device.parts == 0:
             finished.append(device)
             rows += device.rows
+            if device.caught_up:
+                caught_up.append(device.caught_up)
             if device.failure is not None:
                 owed.append(owe(message.destination, device, device.failure, at, now))
                 remind.append(telling.entry.uuid)
@@ -74,7 +77,9 @@ def conclude(
                 no_longer_owed.append(device.uid)
     if message.destination.owed == "strict" or not message.destination.realtime:
         remind.clear()
-    return Outcome(tuple(rows), tuple(owed), tuple(no_longer_owed), tuple(finished), tuple(remind))
+    return Outcome(
+        tuple(rows), tuple(owed), tuple(no_longer_owed), tuple(finished), tuple(remind), tuple(caught_up)
+    )
 
 
 def owe(destination: Destination, device: OpenDevice, reason: str, at: int, now: float) -> Owed:

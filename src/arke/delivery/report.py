@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 class RecordDeliveries(msgspec.Struct, tag=True, frozen=True):
     """What a lane has done and its shard is to commit: what was told, who is owed, who no longer is, and how
     far the lane and its batch have come. `remind`: UUIDs of devices that are owed and told when they are next seen.
+    `caught_up`: keys of devices that were told at `at` what had changed while they were not seen.
     `in_hand`: devices that are owed and about to be sent again. `may_wait`: nothing waits for it to be durable.
     """
 
@@ -28,6 +29,8 @@ class RecordDeliveries(msgspec.Struct, tag=True, frozen=True):
     batch: BatchProgress | None = None
     remind: tuple[str, ...] = ()
     in_hand: tuple[int, ...] = ()
+    caught_up: tuple[str, ...] = ()
+    at: int = 0
     may_wait: bool = False
 
     @property
@@ -42,6 +45,7 @@ class RecordDeliveries(msgspec.Struct, tag=True, frozen=True):
         if self.batch is not None:
             needs.batches.add(self.destination)
         needs.devices.extend(self.remind)
+        needs.devices.extend(self.caught_up)
 
 
 class Outcome(msgspec.Struct, frozen=True):
@@ -52,3 +56,4 @@ class Outcome(msgspec.Struct, frozen=True):
     no_longer_owed: tuple[int, ...]
     finished: tuple[OpenDevice, ...]
     remind: tuple[str, ...] = ()
+    caught_up: tuple[str, ...] = ()

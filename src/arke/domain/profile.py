@@ -75,7 +75,7 @@ class Bar(msgspec.Struct, array_like=True, frozen=True, gc=False):
 
 
 class SendMark(msgspec.Struct, array_like=True, frozen=True, gc=False):
-    """When a trigger last set off a send to a destination, and the state of its mappings then (`Route.mark`).
+    """When the last real-time send to a destination was set off, and the state of its mappings then (`Route.mark`).
 
     `untold` says that a membership has changed since while the device was not seen, so that the destination was
     not told in real time.

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import functools
-import resource
 from typing import TYPE_CHECKING, Any, Final, cast
 
 import uvicorn
@@ -92,11 +91,3 @@ def door_server(app: Any, door: Door) -> DoorServer:
         ),
         poll_every_ticks=POLL_EVERY_TICKS if soon >= 1 else 1,
     )
-
-
-def raise_file_limit() -> None:
-    """Raise the soft limit of file descriptors to the hard one: a door without descriptors turns everybody away."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    if soft != hard:
-        with contextlib.suppress(OSError, ValueError):
-            resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))

@@ -30,9 +30,9 @@ def destinations_to_tell(
     ledgered: Iterable[int] = (),
     turned: Iterable[Turned] = (),
 ) -> ToTell:
-    """Destinations that a device seen now sets off; notes the send on the profile. `turned` are further changes,
-    packed. `ledgered`: those that have told its ids something, by a batch, or through the device that had the id
-    before; matters when mappings changed.
+    """Destinations that a device seen now sets off; notes the send on the profile, unless it is only for what
+    changed unseen. `turned` are further changes, packed. `ledgered`: those that have told its ids something, by a
+    batch, or through the device that had the id before; matters when mappings changed.
 
     A gain or a loss tells every destination mapped to that segment. A changed mapping, a changed partner id
     and three quiet days tell those that the device has something to say to: it is in a mapped segment, or
@@ -67,8 +67,10 @@ def destinations_to_tell(
         elif mark.untold:
             catch_up.add(destination_id)
     catch_up -= told
-    for destination_id in told | catch_up:
+    for destination_id in told:
         profile.sends[destination_id] = SendMark(now, routing.routes[destination_id].mark)
+    for destination_id in catch_up:  # a batch may have told it: what is sent notes itself (`note_sent`)
+        profile.sends[destination_id] = msgspec.structs.replace(profile.sends[destination_id], untold=False)
     return ToTell(tuple(sorted(told | catch_up)), tuple(sorted(catch_up)))
 
 
@@ -84,6 +86,15 @@ def note_untold(routing: Routing, profile: Profile, changes: Iterable[Change], n
             if mark is None:
                 mark = SendMark(now, routing.routes[destination_id].mark)
             profile.sends[destination_id] = msgspec.structs.replace(mark, untold=True)
+
+
+def note_sent(profile: Profile, destination_id: int, at: int) -> bool:
+    """What had changed unseen was sent: trigger 5 counts from then on. False: there is nothing to note."""
+    mark = profile.sends.get(destination_id)
+    if mark is None or mark.at >= at:
+        return False
+    profile.sends[destination_id] = msgspec.structs.replace(mark, at=at)
+    return True
 
 
 def note_owed(routing: Routing, profile: Profile, destination_id: int, now: int) -> bool:

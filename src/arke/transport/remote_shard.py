@@ -5,8 +5,6 @@ from __future__ import annotations
 import asyncio
 import os
 import socket
-import subprocess
-import sys
 from typing import TYPE_CHECKING, Any, Final, Protocol, TypeVar
 
 import msgspec
@@ -17,6 +15,7 @@ from arke.errors import ArkeError, InvalidInput, ShardDown, StoreUnavailable
 from arke.log import get_logger, log_level
 from arke.shard.protocol import AskStatus, Prepare, Submit, Switch
 from arke.transport.frames import FrameConnection, call_frame, decode_answer, reader_of
+from arke.transport.starting import Start
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -25,6 +24,7 @@ if TYPE_CHECKING:
     from arke.settings import Settings
     from arke.shard.commands import Command, Result
     from arke.shard.protocol import Question, ShardPort
+    from arke.transport.starting import Process, Starter
 
 A = TypeVar("A")
 
@@ -86,12 +86,13 @@ class RemoteShard:
 
     logged = False
 
-    def __init__(self, store: Path, settings: Settings, catch_up: CatchUp) -> None:
+    def __init__(self, store: Path, settings: Settings, catch_up: CatchUp, starter: Starter) -> None:
+        self._starter = starter
         self._store = store
         self._settings = settings
         self._catch_up = catch_up
         self._log = get_logger("engine", shard=store.stem)
-        self._process: subprocess.Popen[bytes] | None = None
+        self._process: Process | None = None
         self._connection: _Connection | None = None
         self._pending: dict[int, _Pending] = {}
         self._number = 0
@@ -111,18 +112,31 @@ class RemoteShard:
     async def _spawn(self) -> asyncio.Future[None]:
         """Returns what is done once the process has gone away."""
         ours, theirs = socket.socketpair()
-        with theirs:
-            self._process = self._popen(theirs.fileno())
-        _, connection = await asyncio.get_running_loop().create_connection(
-            lambda: _Connection(self._answered, self._gone), sock=ours
-        )
+        try:
+            with theirs:
+                process = self._process = self._begin(theirs.fileno())
+            async with asyncio.timeout(START_TIMEOUT_S):
+                await process.started()
+                _, connection = await asyncio.get_running_loop().create_connection(
+                    lambda: _Connection(self._answered, self._gone), sock=ours
+                )
+        except TimeoutError as error:
+            ours.close()
+            self._starter.close()  # it hangs: the next start has another one
+            raise self._not_started(error) from error
+        except ConnectionError as error:
+            ours.close()
+            raise self._not_started(error) from error
+        except BaseException:
+            ours.close()
+            raise
         self._connection = connection
         try:
             async with asyncio.timeout(START_TIMEOUT_S):
                 taken = (await self.call(AskStatus())).taken
                 await self._catch_up.bring(self)
         except (TimeoutError, ArkeError) as error:
-            raise ShardDown(f"{self._store.name}: the shard's process does not start: {error}") from error
+            raise self._not_started(error) from error
         self._log_end = max(self._log_end, taken)
         for pending in self._pending.values():
             if pending.frame is not None and not pending.future.done():
@@ -130,15 +144,11 @@ class RemoteShard:
         self._up = True  # only now: what is appended from here on comes after that
         return connection.lost
 
-    def _popen(self, descriptor: int) -> subprocess.Popen[bytes]:
-        command = [
-            *(sys.executable, "-m", "arke.worker"),
-            *("--socket", str(descriptor)),
-            *("--store", str(self._store)),
-            *("--settings", msgspec.json.encode(self._settings).decode()),
-            *("--log-level", str(log_level())),
-        ]
-        return subprocess.Popen(command, pass_fds=[descriptor], stdin=subprocess.DEVNULL)  # noqa: S603 - our own
+    def _begin(self, descriptor: int) -> Process:
+        return self._starter.begin(Start(str(self._store), self._settings, log_level()), descriptor)
+
+    def _not_started(self, error: Exception) -> ShardDown:
+        return ShardDown(f"{self._store.name}: the shard's process does not start: {error}")
 
     def _answered(self, body: bytes) -> None:
         answer = decode_answer(body)
@@ -187,7 +197,8 @@ class RemoteShard:
     async def _restart(self) -> asyncio.Future[None]:
         await self._reap()
         self.restarts += 1
-        self._log.warning("shard_restarting", restarts=self.restarts)
+        ended = None if self._process is None else self._process.returncode
+        self._log.warning("shard_restarting", restarts=self.restarts, ended=ended)
         try:
             check_shard_files([self._store])
             return await self._spawn()
@@ -227,12 +238,10 @@ class RemoteShard:
         process = self._process
         if process is None:
             return
-        loop = asyncio.get_running_loop()
-        try:
-            await loop.run_in_executor(None, lambda: process.wait(STOP_TIMEOUT_S))
-        except subprocess.TimeoutExpired:
+        if not await process.ended(STOP_TIMEOUT_S):
             process.kill()
-            await loop.run_in_executor(None, process.wait)
+            if not await process.ended(STOP_TIMEOUT_S):
+                self._starter.close()  # what hangs is the starter, or not even the kernel can end it
 
     async def stop(self) -> None:
         """Close our end: the process commits, finishes what is in flight, and ends."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import subprocess
 import sys
 from typing import TYPE_CHECKING
 
@@ -15,17 +14,20 @@ from arke.settings import Settings
 from arke.shard.commands import Seen, Taken
 from arke.shard.protocol import AskStatus
 from arke.transport.remote_shard import MAX_DEATHS, RemoteShard
+from arke.transport.starting import Starter
 from conformance.test_event_log import CatchUp, sight, taken, times_seen
 from patience import eventually
+from started import starter
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from arke.shard.protocol import ShardStatus
+    from arke.transport.starting import Process
 
 BREAKS = """
 from arke.shard.runner import GroupRunner
-from arke.worker import main
+from arke.starter import main
 
 def committed(self, result):
     if result.writes.profiles:
@@ -39,25 +41,21 @@ main()
 class BreaksOnce(RemoteShard):
     """The first process breaks at its first event."""
 
-    def _popen(self, descriptor: int) -> subprocess.Popen[bytes]:
+    def _begin(self, descriptor: int) -> Process:
         if self.restarts:
-            return super()._popen(descriptor)
-        command = [sys.executable, "-c", BREAKS, "--socket", f"{descriptor}", "--store", f"{self._store}"]
-        return subprocess.Popen(
-            [*command, "--settings", "{}", "--log-level", "50"],
-            pass_fds=[descriptor],
-            stdin=subprocess.DEVNULL,
-        )
+            self._starter = starter()
+        return super()._begin(descriptor)
 
 
 def test_an_event_that_was_stored_as_its_shard_broke_counts_once(tmp_path: Path) -> None:
     async def play() -> None:
-        log = BreaksOnce(tmp_path / "shard-00.db", Settings(), CatchUp())
-        await log.start()
-        assert await log.append([sight(1)]) == [Taken()]
-        assert [type(one) for one in await log.append([sight(2)])] == [Seen]
-        assert (log.restarts, await taken(log), await times_seen(log)) == (1, 2, 2)
-        await log.stop()
+        with Starter([sys.executable, "-c", BREAKS]) as breaking:
+            log = BreaksOnce(tmp_path / "shard-00.db", Settings(), CatchUp(), breaking)
+            await log.start()
+            assert await log.append([sight(1)]) == [Taken()]
+            assert [type(one) for one in await log.append([sight(2)])] == [Seen]
+            assert (log.restarts, await taken(log), await times_seen(log)) == (1, 2, 2)
+            await log.stop()
 
     asyncio.run(play())
 
@@ -65,7 +63,7 @@ def test_an_event_that_was_stored_as_its_shard_broke_counts_once(tmp_path: Path)
 DIES = """
 import os
 from arke.shard.runner import GroupRunner
-from arke.worker import main
+from arke.starter import main
 
 run = GroupRunner.run
 
@@ -79,37 +77,26 @@ main()
 """
 
 
-class DiesOfIt(RemoteShard):
-    """Every process dies of a sighting that was taken by edition 13."""
-
-    def _popen(self, descriptor: int) -> subprocess.Popen[bytes]:
-        command = [sys.executable, "-c", DIES, "--socket", f"{descriptor}", "--store", f"{self._store}"]
-        return subprocess.Popen(
-            [*command, "--settings", "{}", "--log-level", "50"],
-            pass_fds=[descriptor],
-            stdin=subprocess.DEVNULL,
-        )
-
-
 def test_what_its_processes_die_of_is_given_up_and_holds_up_nothing_else(tmp_path: Path) -> None:
     async def play() -> None:
-        log = DiesOfIt(tmp_path / "shard-00.db", Settings(), CatchUp())
-        await log.start()
-        await log.append([sight(1)])
-        deadly = msgspec.structs.replace(sight(2), edition=13)
-        with pytest.raises(ShardDown):
-            await log.append([deadly])
+        with Starter([sys.executable, "-c", DIES]) as dying:
+            log = RemoteShard(tmp_path / "shard-00.db", Settings(), CatchUp(), dying)
+            await log.start()
+            await log.append([sight(1)])
+            deadly = msgspec.structs.replace(sight(2), edition=13)
+            with pytest.raises(ShardDown):
+                await log.append([deadly])
 
-        async def stored() -> bool:
-            try:
-                return [type(one) for one in await log.append([sight(3)])] == [Seen]
-            except ShardDown:
-                return False
+            async def stored() -> bool:
+                try:
+                    return [type(one) for one in await log.append([sight(3)])] == [Seen]
+                except ShardDown:
+                    return False
 
-        await eventually(stored, "the shard to be there again")
-        assert log.restarts == MAX_DEATHS
-        assert await times_seen(log) == 2
-        await log.stop()
+            await eventually(stored, "the shard to be there again")
+            assert log.restarts == MAX_DEATHS
+            assert await times_seen(log) == 2
+            await log.stop()
 
     asyncio.run(play())
 
@@ -127,7 +114,7 @@ class AskedAtOnce(RemoteShard):
 
 def test_who_asks_as_its_process_goes_away_is_answered(tmp_path: Path) -> None:
     async def play() -> None:
-        shard = AskedAtOnce(tmp_path / "shard-00.db", Settings(), CatchUp())
+        shard = AskedAtOnce(tmp_path / "shard-00.db", Settings(), CatchUp(), starter())
         await shard.start()
         assert shard._process is not None
         shard._process.kill()
@@ -143,7 +130,7 @@ def test_who_asks_as_its_process_goes_away_is_answered(tmp_path: Path) -> None:
 
 def test_what_no_frame_can_hold_is_not_in_the_log_and_neither_is_what_came_with_it(tmp_path: Path) -> None:
     async def play() -> None:
-        shard = RemoteShard(tmp_path / "shard-00.db", Settings(), CatchUp())
+        shard = RemoteShard(tmp_path / "shard-00.db", Settings(), CatchUp(), starter())
         await shard.start()
         wrong = msgspec.structs.replace(sight(2), edition=1 << 70)
         with pytest.raises(InvalidInput):

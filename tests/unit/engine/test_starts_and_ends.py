@@ -12,6 +12,7 @@ from arke.engine.shards import Shards
 from arke.errors import ShardDown
 from arke.settings import Settings
 from arke.transport.remote_shard import MOST_STARTING, RemoteShard, start_together
+from arke.transport.starting import Starter
 from patience import eventually
 
 if TYPE_CHECKING:
@@ -28,7 +29,7 @@ class Slow(RemoteShard):
     """A shard that starts, and ends, when it is allowed to."""
 
     def __init__(self, folder: Path, number: int) -> None:
-        super().__init__(folder / f"shard-{number:02d}.db", Settings(), cast("CatchUp", None))
+        super().__init__(folder / f"shard-{number:02d}.db", Settings(), cast("CatchUp", None), Starter())
         self.number = number
         self.begun = False
         self.up: asyncio.Future[None] = asyncio.get_running_loop().create_future()

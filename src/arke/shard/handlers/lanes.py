@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING
 from arke.domain.batch import BatchRun
 from arke.shard.commands import Done, Failed, Replayed
 from arke.telling.records import ToTell
-from arke.telling.triggers import note_owed
+from arke.telling.triggers import note_owed, note_sent
 
 if TYPE_CHECKING:
+    from arke.domain.profile import Profile
     from arke.shard.commands import BeginBatch, RecordDeliveries, Replay, Result
     from arke.shard.group import Group
 
@@ -28,13 +29,22 @@ def report(group: Group, report: RecordDeliveries) -> Result:
             group.writes.batches[report.destination] = run.advanced(report.batch)
     for uuid in report.remind:
         _remind(group, report, uuid)
+    for key in report.caught_up:
+        uid, profile = group.device(key)
+        if _is_there(group, uid, profile) and note_sent(profile, report.destination, report.at):
+            group.writes.profiles[uid] = profile
     return Done()
 
 
+def _is_there(group: Group, uid: int, profile: Profile) -> bool:
+    """One that was erased meanwhile is not."""
+    return not (uid in group.loaded.fresh or uid in group.writes.erased or profile.opted_out)
+
+
 def _remind(group: Group, report: RecordDeliveries, uuid: str) -> None:
-    """Have the device's next sighting tell what is owed. One that was erased meanwhile is not there any more."""
+    """Have the device's next sighting tell what is owed."""
     uid, profile = group.device(uuid)
-    if uid in group.loaded.fresh or uid in group.writes.erased or profile.opted_out:
+    if not _is_there(group, uid, profile):
         return
     now = int(report.owed[0].tried)
     if note_owed(group.ruling.routing(now), profile, report.destination, now):

@@ -157,9 +157,9 @@ def adopt(group: Group, command: Adopt) -> Result:
     routing = group.ruling.routing(command.at)
     ledgered = {destination_id for destination_id, _, _ in own}
     told = set(destinations_to_tell(routing, profile, (), arrived, command.at, ledgered).destinations)
-    for destination_id in {row.destination for row in command.rows if routing.tells(row.destination)}:
+    told |= {row.destination for row in command.rows if routing.tells(row.destination)}
+    for destination_id in told:  # also what had changed unseen, whatever a batch has told
         profile.sends[destination_id] = SendMark(command.at, routing.routes[destination_id].mark)
-        told.add(destination_id)
     group.write(uid, profile, command.at, [], ToTell(tuple(sorted(told))), "realtime", touched=True)
     return Done()
 
