@@ -22,9 +22,9 @@ def raise_file_limit() -> None:
 def call_itself(name: str, title: str) -> None:
     """What lists of processes show of one that was forked, which has the name of the other one: the `name`, of
     15 characters, and the `title` in place of the arguments, as far as they had room. Where the kernel lets nobody
-    write it, the process goes on under its old one.
+    write it, or says too little, the process goes on under its old one.
     """
-    with contextlib.suppress(OSError):
+    with contextlib.suppress(OSError, ValueError):
         Path("/proc/self/comm").write_bytes(os.fsencode(name)[:15])
         fields = Path("/proc/self/stat").read_text().rpartition(") ")[2].split()
         begin, end = map(int, fields[_ARGUMENTS])

@@ -62,10 +62,12 @@ def forked() -> Starter:
 
 
 def _serve(control: socket.socket) -> None:
-    """Start what is asked for until the engine's end is closed. `STOPPING` is blocked until here."""
+    """Start what is asked for until the engine's end is closed. `STOPPING` is blocked until here; that its
+    processes end it has to hear, whatever whoever started the engine had blocked.
+    """
     for number in STOPPING:
         signal.signal(number, signal.SIG_IGN)
-    signal.pthread_sigmask(signal.SIG_UNBLOCK, STOPPING)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, (*STOPPING, signal.SIGCHLD))
     close_all_but(control.fileno())
     nowhere = os.open(os.devnull, os.O_RDONLY)
     os.dup2(nowhere, 0)

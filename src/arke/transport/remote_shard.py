@@ -32,6 +32,8 @@ START_TIMEOUT_S = 60.0
 STOP_TIMEOUT_S = 15.0
 RESTART = Pause(0.2, 5.0)
 """Between two starts of a process that does not stay."""
+STAYS_S: Final = 5.0
+"""A process that is up for so long has stayed."""
 MOST_STARTING = 8
 """Processes that start at a time, where the machine has as many cores: each has START_TIMEOUT_S."""
 MAX_DEATHS: Final = 3
@@ -113,9 +115,9 @@ class RemoteShard:
         """Returns what is done once the process has gone away."""
         ours, theirs = socket.socketpair()
         try:
-            with theirs:
-                process = self._process = self._begin(theirs.fileno())
             async with asyncio.timeout(START_TIMEOUT_S):
+                with theirs:
+                    process = self._process = await self._begin(theirs.fileno())
                 await process.started()
                 _, connection = await asyncio.get_running_loop().create_connection(
                     lambda: _Connection(self._answered, self._gone), sock=ours
@@ -144,8 +146,8 @@ class RemoteShard:
         self._up = True  # only now: what is appended from here on comes after that
         return connection.lost
 
-    def _begin(self, descriptor: int) -> Process:
-        return self._starter.begin(Start(str(self._store), self._settings, log_level()), descriptor)
+    async def _begin(self, descriptor: int) -> Process:
+        return await self._starter.begin(Start(str(self._store), self._settings, log_level()), descriptor)
 
     def _not_started(self, error: Exception) -> ShardDown:
         return ShardDown(f"{self._store.name}: the shard's process does not start: {error}")
@@ -189,9 +191,18 @@ class RemoteShard:
         return ShardDown(f"{self._store.stem} went away{again}")
 
     async def _supervise(self, lost: asyncio.Future[None]) -> None:
-        """Restart the process whenever it goes away."""
+        """Restart the process whenever it goes away: at once, unless it had just come up, so that what passes soon
+        is not taken for something that the commands in flight do.
+        """
+        loop = asyncio.get_running_loop()
+        pauses = iter(RESTART)
         while True:
+            came_up_at = loop.time()
             await asyncio.wait({lost})
+            if loop.time() - came_up_at < STAYS_S:
+                await asyncio.sleep(next(pauses))
+            else:
+                pauses = iter(RESTART)
             lost = await retry(self._restart, RESTART, on=(ShardDown, StoreUnavailable, OSError))
 
     async def _restart(self) -> asyncio.Future[None]:

@@ -50,6 +50,8 @@ class Said(msgspec.Struct, frozen=True):
 
 
 MAX_SAID: Final = 256
+NO_ROOM_S: Final = 0.01
+"""How long who asks waits while the starter has not read what others ask of it."""
 _said = msgspec.msgpack.Decoder(Said)
 
 
@@ -90,7 +92,11 @@ class Process:
                 self._end()
 
     async def _hear(self) -> Said | None:
-        body = await asyncio.get_running_loop().sock_recv(self._line, MAX_SAID)
+        loop = asyncio.get_running_loop()
+        try:
+            body = await loop.sock_recv(self._line, MAX_SAID)
+        except ConnectionResetError:  # it did not read what it was told; what it had said is still there
+            body = await loop.sock_recv(self._line, MAX_SAID)
         if not body:
             self._end()
             return None
@@ -108,7 +114,7 @@ class Process:
 
 class Starter:
     """Starts processes of shards: forked from one that has imported all that they need, which is started when it is
-    first asked and again whenever it is gone. Closed, it starts none, and those that were started go on.
+    first asked and again whenever it is gone, or was closed. Processes that were started go on without it.
     """
 
     def __init__(self, command: Sequence[str] = COMMAND) -> None:
@@ -123,26 +129,34 @@ class Starter:
         starter._own(pid, control)
         return starter
 
-    def begin(self, start: Start, descriptor: int) -> Process:
-        """Ask for a process that has this file: `Process.started` says whether there is one. Raises OSError."""
-        body = msgspec.msgpack.encode(start)
+    async def begin(self, start: Start, descriptor: int) -> Process:
+        """Ask for a process that has this file, once there is room for the request: `Process.started` says whether
+        there is one. Raises OSError.
+        """
         line, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         try:
             with theirs:
-                given = [descriptor, theirs.fileno()]
-                try:
-                    self._send(body, given)
-                except (BrokenPipeError, ConnectionResetError):
-                    self.close()
-                    self._send(body, given)
+                await self._send(msgspec.msgpack.encode(start), [descriptor, theirs.fileno()])
         except BaseException:
             line.close()
             raise
         return Process(line)
 
-    def _send(self, body: bytes, descriptors: list[int]) -> None:
-        control = self._control if self._control is not None else self._spawn()
-        socket.send_fds(control, [body], descriptors)
+    async def _send(self, body: bytes, descriptors: list[int]) -> None:
+        found_gone = False
+        while True:
+            control = self._control if self._control is not None else self._spawn()
+            try:
+                socket.send_fds(control, [body], descriptors)
+            except BlockingIOError:  # many ask at once
+                await asyncio.sleep(NO_ROOM_S)
+            except (BrokenPipeError, ConnectionResetError):
+                self.close()
+                if found_gone:
+                    raise
+                found_gone = True
+            else:
+                return
 
     def _spawn(self) -> socket.socket:
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)

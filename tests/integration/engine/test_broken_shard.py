@@ -41,10 +41,10 @@ main()
 class BreaksOnce(RemoteShard):
     """The first process breaks at its first event."""
 
-    def _begin(self, descriptor: int) -> Process:
+    async def _begin(self, descriptor: int) -> Process:
         if self.restarts:
             self._starter = starter()
-        return super()._begin(descriptor)
+        return await super()._begin(descriptor)
 
 
 def test_an_event_that_was_stored_as_its_shard_broke_counts_once(tmp_path: Path) -> None:

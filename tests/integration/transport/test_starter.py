@@ -9,18 +9,20 @@ import os
 import resource
 import signal
 import socket
+import subprocess
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import msgspec
 import pytest
 
 from arke.errors import ShardDown
-from arke.settings import Settings
+from arke.settings import Answers, Settings
 from arke.shard.commands import Seen
 from arke.transport import remote_shard
 from arke.transport.remote_shard import RemoteShard
-from arke.transport.starting import Start, Starter
+from arke.transport.starting import Process, Said, Start, Starter
 from conformance.test_event_log import CatchUp, sight, taken
 from e2e.engine_process import called
 from patience import PATIENCE_S, eventually, wait_until
@@ -28,8 +30,6 @@ from servers.process import children
 
 if TYPE_CHECKING:
     from collections.abc import Coroutine
-
-    from arke.transport.starting import Process
 
 FACTS = """
 import atexit, json, os, random, resource, signal, sys, threading
@@ -79,11 +79,11 @@ def play(steps: Coroutine[Any, Any, None]) -> None:
     asyncio.run(steps)
 
 
-def begun(starter: Starter, store: str = "/data/shard-07.db") -> tuple[Process, socket.socket]:
+async def begun(starter: Starter, store: str = "/data/shard-07.db") -> tuple[Process, socket.socket]:
     """A process that was asked for, and our end of its socket."""
     ours, theirs = socket.socketpair()
     with theirs:
-        process = starter.begin(Start(store, Settings(region=6), 30), theirs.fileno())
+        process = await starter.begin(Start(store, Settings(region=6), 30), theirs.fileno())
     ours.settimeout(PATIENCE_S)
     return process, ours
 
@@ -105,7 +105,7 @@ def test_a_process_begins_as_one_of_its_own_would(tmp_path: Path, monkeypatch: p
             os.set_inheritable(ours.fileno(), True)
             found = []
             for number in (7, 8):
-                process, connection = begun(starter, f"/data/shard-0{number}.db")
+                process, connection = await begun(starter, f"/data/shard-0{number}.db")
                 with connection:
                     await process.started()
                     found.append(facts := told(connection))
@@ -135,7 +135,7 @@ def test_a_process_begins_as_one_of_its_own_would(tmp_path: Path, monkeypatch: p
 def test_how_a_process_ended_is_told(tmp_path: Path) -> None:
     async def steps() -> None:
         with Starter() as starter:
-            killed, connection = begun(starter, str(tmp_path / "shard-00.db"))
+            killed, connection = await begun(starter, str(tmp_path / "shard-00.db"))
             with connection:
                 await killed.started()
                 assert not await killed.ended(0.0)
@@ -143,12 +143,12 @@ def test_how_a_process_ended_is_told(tmp_path: Path) -> None:
                 assert await killed.ended(PATIENCE_S)
             assert killed.returncode == -signal.SIGKILL
             killed.kill()  # whoever has the number by now is left alone
-            done, connection = begun(starter, str(tmp_path / "shard-01.db"))
+            done, connection = await begun(starter, str(tmp_path / "shard-01.db"))
             await done.started()
             connection.close()
             assert await done.ended(PATIENCE_S)
             assert done.returncode == 0
-            refused, connection = begun(starter, str(tmp_path / "nowhere" / "shard-02.db"))
+            refused, connection = await begun(starter, str(tmp_path / "nowhere" / "shard-02.db"))
             with connection:
                 await refused.started()
                 assert await refused.ended(PATIENCE_S)
@@ -157,10 +157,83 @@ def test_how_a_process_ended_is_told(tmp_path: Path) -> None:
     play(steps())
 
 
+MASKED = """
+import asyncio, signal, socket, sys
+signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGCHLD])
+from arke.settings import Settings
+from arke.starter import forked
+from arke.transport.starting import Start
+
+async def main(starter):
+    ours, theirs = socket.socketpair()
+    with theirs:
+        process = await starter.begin(Start(sys.argv[1], Settings(), 30), theirs.fileno())
+    await process.started()
+    ours.close()
+    print(await process.ended(float(sys.argv[2])), process.returncode)
+
+with forked() as starter:
+    asyncio.run(main(starter))
+"""
+
+
+def test_how_a_process_ended_is_told_whatever_is_blocked(tmp_path: Path) -> None:
+    command = [sys.executable, "-c", MASKED, str(tmp_path / "shard-00.db"), str(PATIENCE_S)]
+    assert subprocess.run(command, capture_output=True, text=True, check=True).stdout == "True 0\n"
+
+
+def test_what_the_starter_said_before_it_was_told_something_is_heard() -> None:
+    async def steps() -> None:
+        line, starters_end = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        process = Process(line)
+        process.kill()
+        starters_end.send(msgspec.msgpack.encode(Said(ended=-9)))
+        starters_end.close()  # with what it was told unread
+        assert await process.ended(PATIENCE_S)
+        assert process.returncode == -9
+
+    play(steps())
+
+
+def test_more_is_asked_at_once_than_the_starter_has_room_for(tmp_path: Path) -> None:
+    async def steps() -> None:
+        before = starters()
+        settings = Settings(
+            region=6, answers=Answers(origins=tuple(f"https://{n}.example" for n in range(2_000)))
+        )
+        with Starter() as starter:
+            first, connection = await begun(starter, str(tmp_path / "shard-00.db"))
+            await first.started()
+            (pid,) = starters() - before
+            os.kill(pid, signal.SIGSTOP)
+            pairs = [socket.socketpair() for _ in range(8)]
+            asking = [
+                asyncio.create_task(
+                    starter.begin(
+                        Start(str(tmp_path / f"shard-{n + 1:02}.db"), settings, 30), pair[1].fileno()
+                    )
+                )
+                for n, pair in enumerate(pairs)
+            ]
+            await asyncio.sleep(0.05)
+            assert not all(task.done() for task in asking)
+            os.kill(pid, signal.SIGCONT)
+            processes = [first, *await asyncio.gather(*asking)]
+            for process in processes[1:]:
+                await process.started()
+            for one in (connection, *(end for pair in pairs for end in pair)):
+                one.close()
+            for process in processes:
+                assert await process.ended(PATIENCE_S)
+                assert process.returncode == 0
+
+    play(steps())
+
+
 def test_that_there_is_no_process_is_said_with_its_reason() -> None:
     async def steps() -> None:
         with Starter([sys.executable, "-c", NO_ROOM]) as starter:
-            process, connection = begun(starter)
+            process, connection = await begun(starter)
             with connection:
                 with pytest.raises(BlockingIOError, match=os.strerror(errno.EAGAIN)):
                     await process.started()
@@ -189,7 +262,7 @@ def test_the_starter_holds_nothing_and_leaves_the_end_to_the_engine(tmp_path: Pa
     async def steps() -> None:
         before = starters()
         with Starter() as starter:
-            process, connection = begun(starter, str(tmp_path / "shard-00.db"))
+            process, connection = await begun(starter, str(tmp_path / "shard-00.db"))
             with connection:
                 await process.started()
                 (pid,) = starters() - before
@@ -204,7 +277,7 @@ def test_the_starter_holds_nothing_and_leaves_the_end_to_the_engine(tmp_path: Pa
                 )  # the engine, the line, its own signals, and what it listens with
                 for number in (signal.SIGINT, signal.SIGTERM):
                     os.kill(pid, number)
-                another, ours = begun(starter, str(tmp_path / "shard-01.db"))
+                another, ours = await begun(starter, str(tmp_path / "shard-01.db"))
                 await another.started()
                 ours.close()
             for one in (process, another):
@@ -218,10 +291,10 @@ def test_the_starter_holds_nothing_and_leaves_the_end_to_the_engine(tmp_path: Pa
 def test_who_asks_for_a_process_and_goes_away_leaves_it_to_its_socket(tmp_path: Path) -> None:
     async def steps() -> None:
         with Starter() as starter:
-            process, connection = begun(starter, str(tmp_path / "shard-00.db"))
+            process, connection = await begun(starter, str(tmp_path / "shard-00.db"))
             await process.started()
             process._line.close()
-            next_one, next_connection = begun(starter, str(tmp_path / "shard-01.db"))
+            next_one, next_connection = await begun(starter, str(tmp_path / "shard-01.db"))
             await next_one.started()
             pid = process.pid
             assert pid is not None
@@ -262,7 +335,7 @@ def test_a_starter_that_hangs_is_replaced(tmp_path: Path, monkeypatch: pytest.Mo
     async def steps() -> None:
         before = starters()
         with Starter() as starter:
-            first, connection = begun(starter, str(tmp_path / "shard-00.db"))
+            first, connection = await begun(starter, str(tmp_path / "shard-00.db"))
             await first.started()
             (pid,) = starters() - before
             os.kill(pid, signal.SIGSTOP)
