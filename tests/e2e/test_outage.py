@@ -23,9 +23,9 @@ if TYPE_CHECKING:
 def test_all_that_was_accepted_meanwhile_is_told_once(tmp_path: Path, shards: int) -> None:
     """20,000 events about as many devices while nobody listens: some are attempted, the others wait."""
     found = outage(tmp_path / "outage", shards, 20_000, lasts_s=1.0)
-    assert found.twice == 0
+    assert found.twice <= found.unanswered, "where the destination has answered, nobody is told twice"
     assert found.owed > 0, "some were attempted before the circuit opened"
-    assert found.requests <= 20_000 / 10 * 1.1, "in full messages"
+    assert found.requests <= 20_000 / 10 * 1.1 + found.unanswered, "in full messages"
 
 
 def test_what_was_attempted_goes_first_where_nothing_waits(tmp_path: Path) -> None:

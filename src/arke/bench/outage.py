@@ -49,7 +49,8 @@ _USER: Final = re.compile(rb'"DataPartner_UUID":"(u\d+)"')
 
 class Outage(msgspec.Struct, frozen=True):
     """One outage, in seconds: how long it lasted after the last event, and what came after its end. `owed` users
-    were owed at its end; `twice` were told more often than once.
+    were owed at its end; `twice` were told more often than once. `unanswered`: how often a user was in an attempt
+    after its end that got no answer, so that nobody knows whether it was told.
     """
 
     lasted_s: float
@@ -58,6 +59,7 @@ class Outage(msgspec.Struct, frozen=True):
     owed: int
     requests: int
     twice: int
+    unanswered: int
 
 
 def run(options: Options, directory: Path) -> Section:
@@ -97,18 +99,20 @@ def outage(directory: Path, shards: int, events: int, lasts_s: float) -> Outage:
         ended = time.monotonic()
         _wait(lambda: up.client.status().destinations[0].circuit != "closed", "an open circuit")
         time.sleep(max(0.0, ended + lasts_s - time.monotonic()))
-        owed = up.client.status().destinations[0].owed
+        before = up.client.status().destinations[0]
         with destination.listening() as since:
             _wait(lambda: len(destination.told) >= events, "everybody to be told")
             all_s = destination.newest - since
             _wait(lambda: _is_done(up), "nothing to be left")
+        after = up.client.status().destinations[0]
     return Outage(
         lasted_s=since - ended,
         first_s=destination.first - since,
         all_s=all_s,
-        owed=owed,
+        owed=before.owed,
         requests=destination.requests,
         twice=sum(count > 1 for count in destination.told.values()),
+        unanswered=after.users_unanswered - before.users_unanswered,
     )
 
 
