@@ -8,16 +8,12 @@ answered in its turn, in the door's own form, before the connection ends.
 
 from __future__ import annotations
 
-import array
 import asyncio
-import fcntl
 import math
-import termios
 import urllib.parse
 from typing import TYPE_CHECKING, Any, Final
 
 import httptools
-from uvicorn.protocols.http.flow_control import FlowControl
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
 from arke.doors.bounds import (
@@ -31,77 +27,17 @@ from arke.doors.bounds import (
     MAX_WAITING,
 )
 from arke.doors.exchange import Exchange, answer
+from arke.doors.flow import HeldFlow, Line, waiting_bytes
 from arke.doors.names import bucket, plain_address
 from arke.doors.names import scheme as forwarded_scheme
+from arke.doors.refused import Ended, Refused, head_too_large, no_room, not_http, other_coding
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from arke.doors.admission import Refusal, Share
     from arke.doors.bounds import Door
 
 NEVER: Final = math.inf
 _ASGI: Final = {"version": "3.0", "spec_version": "2.3"}
-
-
-class Refused(Exception):
-    """Raised while a request is read: the request is answered with this, and the connection ends."""
-
-    def __init__(self, status: int, kind: str, message: str) -> None:
-        super().__init__(kind)
-        self.status = status
-        self.kind = kind
-        self.message = message
-
-
-class Ended(Exception):
-    """Raised while a request is read that came after the last one to be answered."""
-
-
-def not_http() -> Refused:
-    return Refused(400, "bad_request", "this is not HTTP/1.1")
-
-
-def other_coding() -> Refused:
-    return Refused(
-        400, "bad_request", "a Transfer-Encoding can only be chunked; Content-Encoding says what is packed"
-    )
-
-
-def head_too_large() -> Refused:
-    most = f"{MAX_HEAD_BYTES} bytes and {MAX_HEADERS} headers"
-    return Refused(431, "head_too_large", f"the head of a request may have {most}")
-
-
-def no_room(why: Refusal) -> Refused:
-    return Refused(503 if why == "overloaded" else 429, why, "too many connections: try again")
-
-
-class HeldFlow(FlowControl):
-    """Flow control whose reading stays paused while it is `held`, whoever resumes it."""
-
-    held = False
-
-    def hold(self) -> None:
-        self.held = True
-        self.pause_reading()
-
-    def release(self) -> None:
-        self.held = False
-        self.resume_reading()
-
-    def resume_reading(self) -> None:
-        if not self.held:
-            super().resume_reading()
-
-
-class Line:
-    """The transport as a request sees it. Closing it goes through the connection, which knows what is unread."""
-
-    def __init__(self, transport: asyncio.Transport, close: Callable[[], None]) -> None:
-        self.write = transport.write
-        self.is_closing = transport.is_closing
-        self.close = close
 
 
 class DoorProtocol(HttpToolsProtocol):
@@ -583,16 +519,6 @@ class DoorProtocol(HttpToolsProtocol):
             self._deadline = now + self._bounds.window_s
         else:
             self._refuse(Refused(408, "body_too_slow", "the body stopped arriving, or came too slowly"))
-
-
-def waiting_bytes(transport: asyncio.Transport) -> int:
-    """How many bytes the kernel has of a connection that nobody read yet."""
-    number = array.array("i", [0])
-    try:
-        fcntl.ioctl(transport.get_extra_info("socket").fileno(), termios.FIONREAD, number)
-    except (OSError, ValueError):  # it is closed
-        return 0
-    return number[0]
 
 
 class _TooMany:
