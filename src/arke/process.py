@@ -19,9 +19,9 @@ def raise_file_limit() -> None:
             resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
 
-def call_itself(name: str, title: str) -> None:
+def call_itself(name: str, *arguments: str) -> None:
     """What lists of processes show of one that was forked, which has the name of the other one: the `name`, of
-    15 characters, and the `title` in place of the arguments, as far as they had room. Where the kernel lets nobody
+    15 characters, and its `arguments`, as far as those before had room. Where the kernel lets nobody
     write it, or says too little, the process goes on under its old one.
     """
     with contextlib.suppress(OSError, ValueError):
@@ -32,7 +32,7 @@ def call_itself(name: str, title: str) -> None:
         if room > 0:
             with open("/proc/self/mem", "r+b", buffering=0) as memory:  # noqa: PTH123 - no file of a directory
                 memory.seek(begin)
-                memory.write(os.fsencode(title)[: room - 1].ljust(room, b"\0"))
+                memory.write(os.fsencode("\0".join(arguments))[: room - 1].ljust(room, b"\0"))
 
 
 def close_all_but(descriptor: int) -> None:

@@ -168,7 +168,7 @@ def _say(line: socket.socket, said: Said) -> None:
 def _become(start: Start, connection: socket.socket) -> None:
     """A shard's process."""
     store = Path(start.store)
-    call_itself(f"arke-{store.stem}", f"arke.worker --store {store}")
+    call_itself(f"arke-{store.stem}", "arke.worker", "--store", start.store)
     run(connection, store, start.settings, start.log_level)
 
 

@@ -41,7 +41,7 @@ def facts(connection, store, settings, level):
     said = {
         "pid": os.getpid(),
         "name": open("/proc/self/comm").read().strip(),
-        "arguments": open("/proc/self/cmdline").read().strip("\\0"),
+        "arguments": open("/proc/self/cmdline").read().strip("\\0").split("\\0"),
         "files": files,
         "threads": threading.active_count(),
         "ignored": [number for number in (2, 15) if signal.getsignal(number) is signal.SIG_IGN],
@@ -115,7 +115,7 @@ def test_a_process_begins_as_one_of_its_own_would(tmp_path: Path, monkeypatch: p
             first, second = found
             assert first.pop("random") != second.pop("random")
             assert (first["name"], second["name"]) == ("arke-shard-07", "arke-shard-08")
-            assert first["arguments"] == "arke.worker --store /data/shard-07.db"
+            assert first["arguments"] == ["arke.worker", "--store", "/data/shard-07.db"]
             assert first["files"].pop("0") == "/dev/null"
             files = [name for number, name in first["files"].items() if int(number) > 2]
             assert len(files) == 1
