@@ -65,9 +65,7 @@ async def _refused(
             await to_do(settings)
         except SettingsError as error:
             return words in str(error)
-        except (
-            StoreUnavailable
-        ):  # brokers that are on their way from one topic to the other do not answer for it
+        except StoreUnavailable:  # of brokers that are on their way from one topic to the other
             return False
         return False
 

@@ -70,15 +70,17 @@ class TopicFacts(msgspec.Struct, frozen=True):
 def problems(topic: str, facts: TopicFacts, shards: int, known_id: str | None) -> list[str]:
     """Why a cluster of so many shards cannot use this topic. `known_id`: the topic that its positions are of."""
     found = []
+    another = known_id is not None and _is_another(known_id, facts.id)
     # Nobody can take partitions back: those that somebody added to the topic of a cluster stay empty.
-    if facts.partitions < shards or (facts.partitions > shards and known_id is None):
+    added = known_id is not None and not another and facts.partitions > shards
+    if facts.partitions != shards and not added:
         found.append(
             f"{topic} has {facts.partitions} partitions and the cluster {shards} shards: an event's partition is "
             "its shard; name another kafka.prefix, or delete the topic if nothing is in it"
         )
     if "compact" in facts.cleanup:
         found.append(f"{topic} is compacted, which deletes events: set cleanup.policy=delete")
-    if known_id is not None and _is_another(known_id, facts.id):
+    if another:
         found.append(
             f"{topic}, whose id is {facts.id}, is not the topic that this cluster has read from (it was made anew, "
             "or belongs to another cluster): positions in the store mean nothing there"
